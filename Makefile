@@ -1,0 +1,55 @@
+# Two commands do it all on a fresh machine: `make reproduce` and `make test`. Each makes .venv if it is missing.
+PYTHON ?= python3
+BIN := .venv/bin
+# One thread a process: two processes train faster than one on two threads, and a run is the same wherever it is made.
+export OMP_NUM_THREADS ?= 1
+export PYTHONDONTWRITEBYTECODE = 1
+NOTEBOOKS := $(sort $(wildcard nbs/*.ipynb))
+
+.PHONY: help reproduce test notebooks readme docs hooks reference check clean
+
+help: ## This list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+.venv/.made: settings.ini setup.py pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3,10))' || { echo 'Python 3.10 or newer is needed; name one: make PYTHON=python3.11 …'; exit 2; }
+	@echo 'Making .venv and installing what is needed (one to three minutes) …'
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+reproduce: .venv/.made ## Train the chapter's three models and say whether its tables are reproduced
+	@$(BIN)/rnnlm_reproduce $(ARGS)
+
+test: .venv/.made ## Run every notebook from start to end, then pytest
+	@echo 'Running all notebooks …'
+	@$(BIN)/nbdev_test --n_workers 2 --do_print --timing
+	@$(BIN)/pytest
+
+notebooks: .venv/.made ## Run every notebook and store its outputs
+	@$(BIN)/nbdev_export
+	@set -e; for o in $(NOTEBOOKS); do echo $$o; $(BIN)/jupyter nbconvert --log-level ERROR --to notebook --execute --inplace $$o; done
+	@$(BIN)/nbdev_clean
+	@$(MAKE) --no-print-directory readme
+
+readme: .venv/.made ## Make README.md from nbs/index.ipynb
+	@$(BIN)/python docs/cells.py
+
+docs: .venv/.made ## Build the documentation site into _docs
+	@rm -rf _proc && $(BIN)/python -c 'from nbdev.serve import proc_nbs; proc_nbs(n_workers=2)'
+	@cp docs/_toc.yml CONTRIBUTING.md CHANGELOG.md CITATION.cff LICENSE _proc/
+	@$(BIN)/sphinx-build -q -W --keep-going -E -c docs _proc _docs
+	@echo 'Built: _docs/index.html'
+
+reference: .venv/.made ## Make the reference anew: 200 seeds of each model, about an hour; it resumes
+	@$(BIN)/rnnlm_reproduce --models LMModel4,LMModel5,LMModel6,LMModel7 --seeds 200 --first_seed 1000 --out results/reference --reference_to rnnlm/tables/reference.csv.gz
+
+hooks: .venv/.made ## For contributors: clean notebooks and merge them well
+	@$(BIN)/nbdev_install_hooks
+
+check: .venv/.made ## What must hold beside the tests: module, notebooks and README.md agree, the site builds
+	@$(BIN)/python tests/in_sync.py
+	@$(MAKE) --no-print-directory docs
+
+clean: ## Remove what was made, but neither .venv nor results
+	@rm -rf _proc _docs build dist *.egg-info

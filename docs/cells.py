@@ -1,0 +1,51 @@
+"""Notebooks as their readers see them, for the site (MyST-NB) and for README.md (nbconvert).
+
+Cells say how they want to be shown in nbdev's and Quarto's way, by lines such as `#| echo: false`.
+MyST-NB and nbconvert know tags instead. `read` turns the one into the other; run as a script, this makes README.md.
+"""
+import re
+from pathlib import Path
+
+import nbformat
+
+root = Path(__file__).parent.parent
+tags = {('echo', 'false'): 'remove-input', ('code-fold', 'true'): 'hide-input', ('hide', ''): 'remove-cell',
+        ('include', 'false'): 'remove-cell', ('output', 'false'): 'remove-output'}
+directive = re.compile(r'#\|\s*([\w-]+)(?::?\s*(.*))?$')
+
+
+def read(text, site=True):
+    "The notebook in `text`, its directive lines made into tags and alternative texts"
+    nb = nbformat.reads(text, as_version=4)
+    for cell in nb.cells:
+        if cell.cell_type == 'markdown' and site: cell.source = cell.source.replace('](../', '](')
+        if cell.cell_type != 'code': continue
+        lines = cell.source.splitlines()
+        while lines and (found := directive.match(lines[0])):
+            name, value = found[1], (found[2] or '').strip()
+            if tag := tags.get((name, value)): cell.metadata.setdefault('tags', []).append(tag)
+            if name == 'fig-alt': cell.metadata['mystnb'] = {'image': {'alt': value}}
+            lines.pop(0)
+        cell.source = '\n'.join(lines)
+    return nb
+
+
+def readme():
+    "Write README.md from nbs/index.ipynb: its figures to nbs/images, its links made to work from the top folder"
+    from nbconvert import MarkdownExporter
+    from traitlets.config import Config
+    nb = read((root/'nbs/index.ipynb').read_text(encoding='utf-8'), site=False)
+    hidden = dict(enabled=True, remove_input_tags=['remove-input'], remove_cell_tags=['remove-cell'], remove_all_outputs_tags=['remove-output'])
+    body, made = MarkdownExporter(config=Config(TagRemovePreprocessor=hidden)).from_notebook_node(nb)
+    alts = iter([o.metadata.mystnb['image']['alt'] for o in nb.cells if 'mystnb' in o.metadata])
+    for i, (name, data) in enumerate(sorted(made['outputs'].items())):
+        path = f'images/index_{i}{Path(name).suffix}'
+        (root/'nbs'/path).parent.mkdir(exist_ok=True)
+        (root/'nbs'/path).write_bytes(data)
+        body = re.sub(rf'!\[[^]]*\]\({name}\)', lambda m: f'![{next(alts)}]({path})', body)
+    body = re.sub(r'\]\((?!https?:|#|mailto:)(\.\./)?', lambda m: '](' if m[1] else '](nbs/', body)
+    body = re.sub(r'\n{3,}', '\n\n', body).strip() + '\n'
+    (root/'README.md').write_text(body, encoding='utf-8')
+
+
+if __name__ == '__main__': readme()

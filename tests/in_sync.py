@@ -1,0 +1,23 @@
+"""Module, notebooks and README.md say the same: exporting, cleaning and making the README change nothing."""
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+root, bin = Path(__file__).parent.parent, Path(sys.executable).parent
+steps = [('nbdev_export', [bin/'nbdev_export']), ('nbdev_clean', [bin/'nbdev_clean']), ('make readme', [sys.executable, 'docs/cells.py'])]
+
+
+def state():
+    files = [*root.glob('nbs/*.ipynb'), *root.glob('nbs/images/*'), *root.glob('rnnlm/*.py'), root/'README.md']
+    return {f.relative_to(root): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+
+
+bad = 0
+for name, cmd in steps:
+    before = state()
+    subprocess.run(cmd, cwd=root, check=True)
+    changed = [str(f) for f, h in state().items() if before.get(f) != h]
+    print(f"{name}: {'changed ' + ', '.join(changed) + '; commit that' if changed else 'nothing changed'}")
+    bad += bool(changed)
+sys.exit(bad and 1)

@@ -1,0 +1,112 @@
+"""The command `rnnlm_reproduce`, as a user meets it: what a notebook can't show well."""
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+command = Path(sys.executable).parent/'rnnlm_reproduce'
+
+
+def reproduce(*args, **env):
+    return subprocess.run([command, *map(str, args)], capture_output=True, text=True, env=os.environ | env)
+
+
+@pytest.fixture(scope='session')
+def finished(tmp_path_factory):
+    "A results folder that holds one run of LMModel5, and what making it printed"
+    out = tmp_path_factory.mktemp('results')
+    return out, reproduce('--models', 'LMModel5', '--seeds', 1, '--out', out)
+
+
+def test_verdict_and_report(finished):
+    out, p = finished
+    assert p.returncode == 0, p.stderr
+    assert 'Table 1, LMModel5: reproduced' in p.stdout and 'All reproduced.' in p.stdout
+    report = (out/'report.md').read_text()
+    assert report.startswith('# All tables are reproduced') and '](LMModel5.svg)' in report
+    assert (out/'LMModel5.svg').stat().st_size > 10_000
+
+
+def test_second_call_trains_nothing(finished):
+    out, first = finished
+    before = (out/'runs.jsonl').read_bytes()
+    p = reproduce('--models', 'LMModel5', '--seeds', 1, '--out', out)
+    assert p.returncode == 0 and '1 of 1 runs are done already' in p.stdout
+    assert (out/'runs.jsonl').read_bytes() == before
+    assert first.stdout.strip() in p.stdout
+
+
+def test_accuracies_are_whole_counts(finished):
+    for line in (finished[0]/'runs.jsonl').read_text().splitlines():
+        for a in json.loads(line)['curves']['accuracy']: assert abs(a*12_288 - round(a*12_288)) < 0.01
+
+
+@pytest.mark.parametrize('args, says', [
+    (['--models', 'LMModel9'], "'LMModel9' is unknown; there are LMModel4, LMModel5, LMModel6, LMModel7"),
+    (['--models', ','], 'models: none was given'),
+    (['--seeds', '0'], '--seeds: at least 1 is needed, not 0'),
+    (['--seeds', 'x'], "--seeds: a whole number is needed, not 'x'"),
+    (['--first_seed', '-1'], 'seed: must be a whole number of at least 0, not -1'),
+    (['--jobs', '-2'], 'jobs: at least 1 is needed, not -2'),
+    (['--backend', 'smoke'], "backend: 'smoke' is unknown; there are loky, sequential"),
+    (['--reference_to', 'x.txt'], '--reference_to: a file that ends in .csv.gz is needed'),
+])
+def test_bad_request(args, says, tmp_path):
+    p = reproduce(*args, '--out', tmp_path/'results')
+    assert p.returncode == 2
+    assert says in p.stderr and len(p.stderr.strip().splitlines()) == 1
+    assert not (tmp_path/'results').exists()
+
+
+def test_folder_that_cannot_be_written(tmp_path):
+    (tmp_path/'file').write_text('mine')
+    p = reproduce('--out', tmp_path/'file'/'results')
+    assert p.returncode == 2 and "can't be written" in p.stderr and len(p.stderr.strip().splitlines()) == 1
+    assert (tmp_path/'file').read_text() == 'mine'
+
+
+@pytest.mark.parametrize('damage', [lambda b: b'garbage\n' + b, lambda b: b + b'garbage', lambda b: b.replace(b'"seed": 0', b'"seed": "a"'),
+                                    lambda b: b + b'{}\n', lambda b: b + b'\x00\xff\n'])
+def test_damaged_results(finished, tmp_path, damage):
+    data = damage((finished[0]/'runs.jsonl').read_bytes())
+    (tmp_path/'runs.jsonl').write_bytes(data)
+    p = reproduce('--models', 'LMModel5', '--seeds', 1, '--out', tmp_path)
+    assert p.returncode == 2 and 'is not a run; nothing was changed' in p.stderr and len(p.stderr.strip().splitlines()) == 1
+    assert (tmp_path/'runs.jsonl').read_bytes() == data
+
+
+def test_torn_last_line_is_done_again(finished, tmp_path):
+    whole = (finished[0]/'runs.jsonl').read_bytes()
+    (tmp_path/'runs.jsonl').write_bytes(whole + whole[:100])
+    p = reproduce('--models', 'LMModel5', '--seeds', 1, '--out', tmp_path)
+    assert p.returncode == 0 and 'was cut off while it was written' in p.stderr
+    assert (tmp_path/'runs.jsonl').read_bytes() == whole
+
+
+def test_runs_of_other_code_are_kept_and_not_used(finished, tmp_path):
+    rec = json.loads((finished[0]/'runs.jsonl').read_text())
+    other = json.dumps(rec | dict(code='0'*12)) + '\n'
+    (tmp_path/'runs.jsonl').write_text(other)
+    p = reproduce('--models', 'LMModel5', '--seeds', 1, '--out', tmp_path)
+    lines = (tmp_path/'runs.jsonl').read_text().splitlines()
+    assert p.returncode == 0 and '1 runs of other code or versions are kept and not used' in p.stdout
+    assert lines[0] + '\n' == other and json.loads(lines[1])['curves'] == rec['curves']
+
+
+def test_wrong_runs_are_not_reproduced(finished, tmp_path):
+    rec = json.loads((finished[0]/'runs.jsonl').read_text())
+    rec['curves']['valid_loss'] = [o+3 for o in rec['curves']['valid_loss']]
+    (tmp_path/'runs.jsonl').write_text(json.dumps(rec) + '\n')
+    p = reproduce('--models', 'LMModel5', '--seeds', 1, '--out', tmp_path)
+    assert p.returncode == 1 and 'Table 1, LMModel5: NOT reproduced' in p.stdout
+
+
+def test_cached_corpus_that_differs(tmp_path):
+    corpus = tmp_path/'data'/'human_numbers'
+    corpus.mkdir(parents=True)
+    for o in ('train.txt', 'valid.txt'): (corpus/o).write_text('one \ntwo \n')
+    p = reproduce('--out', tmp_path/'results', FASTAI_HOME=str(tmp_path))
+    assert p.returncode == 2 and 'is not Human Numbers' in p.stderr and len(p.stderr.strip().splitlines()) == 1

@@ -1,0 +1,49 @@
+"""A run is its seed: alone, beside others, and on data made another way."""
+import pickle
+
+import pandas as pd
+import pytest
+import torch
+
+from rnnlm.study import run, study, verdict
+
+models = ['LMModel5', 'LMModel7']
+
+
+@pytest.fixture(scope='session')
+def studied(tmp_path_factory): return study(models, seeds=[0, 1], out=tmp_path_factory.mktemp('study'), jobs=2)
+
+
+@pytest.mark.parametrize('model', models)
+def test_alone_and_beside_others(model, studied):
+    threads, state = torch.get_num_threads(), torch.random.get_rng_state()
+    alone = run(model, 1)
+    beside = studied[(studied.model == model) & (studied.seed == 1)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(alone, beside[alone.columns], check_exact=True)
+    assert torch.get_num_threads() == threads and torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_seeds_differ(studied):
+    last = studied[studied.epoch == 14].set_index(['model', 'seed']).valid_loss
+    assert last['LMModel5', 0] != last['LMModel5', 1]
+
+
+def test_verdict_has_a_row_for_each_curve(studied):
+    v = verdict(studied)
+    assert v.index.tolist() == [(m, c) for m in models for c in ('train_loss', 'valid_loss', 'accuracy')]
+    assert v.reproduced.all()
+
+
+def test_module_imports_no_vision():
+    import subprocess, sys
+    code = "import sys, rnnlm.study; bad = [m for m in sys.modules if m.startswith(('torchvision', 'fastai.vision', 'nbdev'))]; sys.exit(bool(bad) and str(bad))"
+    p = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert p.returncode == 0, p.stderr
+
+
+def test_models_pickle():
+    from rnnlm.weight_tying import LMModel7
+    model = LMModel7(30, 8, 2, 0.4)
+    model(torch.randint(0, 30, (4, 5)))
+    other = pickle.loads(pickle.dumps(model))
+    assert other.h_o.weight is other.i_h.weight and torch.equal(other.h[0], model.h[0])
