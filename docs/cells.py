@@ -27,7 +27,15 @@ def read(text, site=True):
             if name == 'fig-alt': cell.metadata['mystnb'] = {'image': {'alt': value}}
             lines.pop(0)
         cell.source = '\n'.join(lines)
+        if site and cell.source.startswith('show_doc('): as_markdown(cell)
     return nb
+
+
+def as_markdown(cell):
+    "Put what nbdev wrote about a function or class in the place of the cell that asked for it"
+    text = ''.join(''.join(o.data.get('text/markdown', '')) for o in cell.outputs if 'data' in o)
+    cell.update(cell_type='markdown', source=re.sub(r'^---\n+', '', text), metadata={})
+    del cell['outputs'], cell['execution_count']
 
 
 def readme():
@@ -35,6 +43,7 @@ def readme():
     from nbconvert import MarkdownExporter
     from traitlets.config import Config
     nb = read((root/'nbs/index.ipynb').read_text(encoding='utf-8'), site=False)
+    nb.metadata['language_info'] = {'name': 'python'}
     hidden = dict(enabled=True, remove_input_tags=['remove-input'], remove_cell_tags=['remove-cell'], remove_all_outputs_tags=['remove-output'])
     body, made = MarkdownExporter(config=Config(TagRemovePreprocessor=hidden)).from_notebook_node(nb)
     alts = iter([o.metadata.mystnb['image']['alt'] for o in nb.cells if 'mystnb' in o.metadata])

@@ -9,10 +9,10 @@ extensions = ['myst_nb', 'sphinx_external_toc']
 external_toc_path = '_toc.yml'
 exclude_patterns = ['**.ipynb_checkpoints']
 
-nb_custom_formats = {'.ipynb': ['cells.read']}
+nb_custom_formats = {'.ipynb': 'cells.read'}
 nb_execution_mode = 'off'
 nb_mime_priority_overrides = [('html', 'image/svg+xml', 0), ('html', 'text/html', 5)]
-myst_enable_extensions = ['dollarmath', 'amsmath', 'colon_fence', 'linkify'][:3]
+myst_enable_extensions = ['dollarmath', 'amsmath', 'colon_fence', 'attrs_inline']
 myst_heading_anchors = 4
 suppress_warnings = ['mystnb.unknown_mime_type']
 
