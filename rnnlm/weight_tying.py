@@ -5,15 +5,11 @@
 # %% auto #0
 __all__ = ['LMModel7']
 
-# %% ../nbs/08_weight_tying.ipynb #5c9ec2a6
+# %% ../nbs/08_weight_tying.ipynb #d38824a7
 from torch import LongTensor, Tensor, nn
 
+from .dropout import _check_p
 from .lstm_lm import LMModel6
-
-# %% ../nbs/08_weight_tying.ipynb #35ec8a13
-def _check_p(**ps):
-    for k,p in ps.items():
-        if isinstance(p, bool) or not isinstance(p, (int,float)) or not 0 <= p <= 1: raise ValueError(f'{k}: must be a probability from 0 to 1, not {p!r}')
 
 # %% ../nbs/08_weight_tying.ipynb #c6746eb3
 class LMModel7(LMModel6):
