@@ -6,7 +6,7 @@ export OMP_NUM_THREADS ?= 1
 export PYTHONDONTWRITEBYTECODE = 1
 NOTEBOOKS := $(sort $(wildcard nbs/*.ipynb))
 
-.PHONY: help reproduce test notebooks readme docs hooks reference check clean
+.PHONY: help reproduce test style notebooks readme docs hooks reference check clean
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -22,9 +22,13 @@ reproduce: .venv/.made ## Train the chapter's three models and say whether its t
 	@$(BIN)/rnnlm_reproduce $(ARGS)
 
 test: .venv/.made ## Run every notebook from start to end, then pytest
-	@echo 'Running all notebooks …'
-	@$(BIN)/nbdev_test --n_workers 2 --do_print --timing
+	@echo 'Running $(words $(NOTEBOOKS)) notebooks, each in a process of its own, two at a time …'
+	@printf '%s\n' $(NOTEBOOKS) | xargs -P 2 -I{} sh -c \
+	  'start=$$(date +%s); if $(BIN)/nbdev_test --n_workers 0 --path {} >{}.log 2>&1; then echo "ok   {} $$(($$(date +%s)-start)) s"; rm {}.log; else cat {}.log; rm {}.log; echo "FAIL {}"; exit 1; fi'
 	@$(BIN)/pytest
+
+style: ## How the notebooks read, in numbers
+	@$(PYTHON) tests/notebook_style.py
 
 notebooks: .venv/.made ## Run every notebook and store its outputs
 	@$(BIN)/nbdev_export

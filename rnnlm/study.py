@@ -88,7 +88,7 @@ def run(
     names = learn.recorder.metric_names[1:-1]
     return pd.DataFrame([[float(o) for o in v] for v in learn.recorder.values], columns=list(names)).rename_axis('epoch').reset_index()
 
-# %% ../nbs/11_study.ipynb #d6010a3d
+# %% ../nbs/11_study.ipynb #0d262099
 class StudyError(Exception): "Something that the one who asked for a study can mend"
 
 def _bare(source):
@@ -100,7 +100,7 @@ def _bare(source):
     return ast.dump(tree)
 
 def _code():
-    mods = [inspect.getsource(importlib.import_module(f'rnnlm.{o}')) for o in ('data','rnn','lstm_lm','ar_tar','weight_tying')]
+    mods = [inspect.getsource(importlib.import_module(f'rnnlm.{o}')) for o in ('data','rnn','lstm_lm','dropout','ar_tar','weight_tying')]
     own = [inspect.getsource(o) for o in (run, chapter_learner)] + [repr({m: r['fit'] for m,r in recipes.items()})]
     return hashlib.sha256('\n'.join(map(_bare, mods+own)).encode()).hexdigest()[:12]
 
