@@ -10,11 +10,12 @@ external_toc_path = '_toc.yml'
 exclude_patterns = ['**.ipynb_checkpoints']
 
 nb_custom_formats = {'.ipynb': 'cells.read'}
+nb_render_markdown_format = 'gfm'
 nb_execution_mode = 'off'
 nb_mime_priority_overrides = [('html', 'image/svg+xml', 0), ('html', 'text/html', 5)]
 myst_enable_extensions = ['dollarmath', 'amsmath', 'colon_fence', 'attrs_inline']
 myst_heading_anchors = 4
-suppress_warnings = ['mystnb.unknown_mime_type']
+suppress_warnings = ['mystnb.unknown_mime_type', 'misc.highlighting_failure']     # nbdev prints defaults by their repr
 
 html_theme = 'sphinx_book_theme'
 html_title = 'rnnlm'

@@ -149,7 +149,7 @@ def beside(
     both = {'published': published(model).set_index('epoch'), 'ours': as_frame(run).groupby('epoch')[curves].mean()}
     return pd.DataFrame({(c,k): both[k][c] for c in curves for k in both}).round(4)
 
-# %% ../nbs/00_tables.ipynb #c60b5e01
+# %% ../nbs/00_tables.ipynb #ca8668fe
 def plot_band(
     model:str, # `LMModel4` to `LMModel7`
     curve:str, # One of `curves`
@@ -161,9 +161,9 @@ def plot_band(
     reach = np.abs((C-mean)/sd).max(1)
     for q,shade in ((.99,'#dbe5f1'), (.9,'#b3c9e3'), (.5,'#86a9d0')):
         w = np.quantile(reach, q)*sd
-        ax.fill_between(pub.epoch, mean-w, mean+w, color=shade, lw=0, label=f'{q:.0%} of {len(C)} seeds')
+        ax.fill_between(pub.epoch, *np.clip([mean-w, mean+w], 0, 1 if curve=='accuracy' else None), color=shade, lw=0, label=f'{q:.0%} of {len(C)} seeds')
     ax.plot(pub.epoch, pub[curve], color='#c44e52', marker='.', label='published')
-    ax.set(xlabel='epoch', ylabel=curve.replace('_',' '), title=model, ylim=(max(ax.get_ylim()[0], 0), None)); ax.spines[['top','right']].set_visible(False)
+    ax.set(xlabel='epoch', ylabel=curve.replace('_',' '), title=model, xticks=range(0,15,2)); ax.spines[['top','right']].set_visible(False)
 
 # %% ../nbs/00_tables.ipynb #8bec075e
 def plot_against(
