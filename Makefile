@@ -45,7 +45,7 @@ docs: .venv/.made ## Build the documentation site into _docs
 	@$(BIN)/sphinx-build -q -W --keep-going -E -c docs _proc _docs
 	@echo 'Built: _docs/index.html'
 
-reference: .venv/.made ## Make the reference anew: 120 seeds of each model, about half an hour; it resumes
+reference: .venv/.made ## Make the reference anew: 120 seeds of each model, about forty minutes; it resumes
 	@$(BIN)/rnnlm_reproduce --models LMModel4,LMModel5,LMModel6,LMModel7 --seeds 120 --first_seed 1000 --out results/reference --reference_to rnnlm/tables/reference.csv.gz
 
 hooks: .venv/.made ## For contributors: clean notebooks and merge them well
