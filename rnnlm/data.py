@@ -81,24 +81,30 @@ def numericalize(
     try: return tensor([w2i[t] for t in tokens])
     except KeyError as e: raise ValueError(f'tokens: {e.args[0]!r} is not in vocab, which has {len(vocab)} words') from None
 
-# %% ../nbs/01_data.ipynb #8d4286e4
+# %% ../nbs/01_data.ipynb #c50870a2
+def _check_sizes(**sizes):
+    for k,v in sizes.items():
+        if not isinstance(v, int) or isinstance(v, bool) or v < 1: raise ValueError(f'{k}: must be a whole number of at least 1, not {v!r}')
+
+# %% ../nbs/01_data.ipynb #62659f11
 def group_chunks(
     ds, # Sequences in the order of the text
     bs:int, # Batch size
 ) -> list: # `bs * (len(ds)//bs)` sequences, those of one batch side by side
-    "Reorder `ds` so that row `j` of each batch of `bs` continues row `j` of the batch before (book, chapter 12)"
+    "Reorder `ds` so that row `j` of each batch of `bs` continues row `j` of the batch before (book, chapter 12); `ValueError` if `bs` is not a size"
+    _check_sizes(bs=bs)
     m = len(ds)//bs
     return [ds[i + m*j] for i in range(m) for j in range(bs)]
 
-# %% ../nbs/01_data.ipynb #937b165d
+# %% ../nbs/01_data.ipynb #3048ec01
 def stream_batches(
     nums:LongTensor, # Token ids of one running text
     sl:int, # Sequence length
     bs:int, # Batch size
 ) -> list[tuple[LongTensor,LongTensor]]: # Each `xb, yb` is bs × sl, `yb` one token ahead
     "All full batches of `nums`, ready-made, rows continuing from one batch to the next; `ValueError` if there is none"
-    for name,o in (('sl', sl), ('bs', bs)):
-        if o < 1: raise ValueError(f'{name}: must be at least 1, not {o}')
+    _check_sizes(sl=sl, bs=bs)
+    if nums.ndim != 1: raise ValueError(f'nums: must be one running text, a tensor of one dimension, not of shape {tuple(nums.shape)}')
     n = (len(nums)-1)//sl                                          # sequences with a target
     m = n//bs                                                      # batches
     if m == 0: raise ValueError(f'bs: {bs} rows of {sl} tokens need {bs*sl+1} tokens for one batch; the text has {len(nums)}')
@@ -119,18 +125,19 @@ class StreamLoader(DataLoader):
     def __iter__(self):
         for b in self.dataset: yield self.after_batch(b if self.device is None else to_device(b, self.device))
 
-# %% ../nbs/01_data.ipynb #57ffe1b5
+# %% ../nbs/01_data.ipynb #84ce9cd9
 def human_numbers_dls(
     sl:int=16, # Sequence length
     bs:int=64, # Batch size
     device=None, # Where batches go; fastai's default device if `None`
 ) -> DataLoaders: # With `vocab`, a list of 30 words
     "The chapter's batches: the first 80 % of the sequences to train on, the rest to validate on"
+    _check_sizes(sl=sl, bs=bs)
     tokens = tokenize(human_numbers())
     vocab = make_vocab(tokens)
     device = default_device() if device is None else torch.device(device)
     nums = numericalize(tokens, vocab).to(device)
-    cut = sl * int(0.8 * ((len(nums)-1)//max(sl,1)))
+    cut = sl * int(0.8 * ((len(nums)-1)//sl))
     dls = DataLoaders(*[StreamLoader(stream_batches(o, sl, bs)) for o in (nums[:cut+1], nums[cut:])], device=device)
     dls.vocab = vocab
     return dls

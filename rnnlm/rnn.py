@@ -5,16 +5,14 @@
 # %% auto #0
 __all__ = ['StatefulLM', 'LMModel4', 'LMModel5']
 
-# %% ../nbs/02_multilayer_rnn.ipynb #b2fc0dc0
+# %% ../nbs/02_multilayer_rnn.ipynb #9562cc23
 import torch
 import torch.nn.functional as F
 from torch import LongTensor, Tensor, nn
 
-# %% ../nbs/02_multilayer_rnn.ipynb #55906d9a
-def _check_sizes(**sizes):
-    for k,v in sizes.items():
-        if not isinstance(v, int) or isinstance(v, bool) or v < 1: raise ValueError(f'{k}: must be a whole number of at least 1, not {v!r}')
+from .data import _check_sizes
 
+# %% ../nbs/02_multilayer_rnn.ipynb #84e38b8e
 def _each(f, h): return f(h) if isinstance(h, Tensor) else tuple(f(o) for o in h)
 
 # %% ../nbs/02_multilayer_rnn.ipynb #e4e20d5f

@@ -47,14 +47,15 @@ def provenance() -> dict: # Versions, machine, commit, dates; seeds and median s
     "What made the reference"
     return json.loads((files('rnnlm')/'tables'/'reference.json').read_text())
 
-# %% ../nbs/00_tables.ipynb #02417d05
+# %% ../nbs/00_tables.ipynb #89600c90
 def _matrix(df, curve): return df.pivot(index='seed', columns='epoch', values=curve).to_numpy()
 
 def pooled_p(
     curve, # One curve, shape (epochs,)
     others, # The curves it is held against, shape (seeds, epochs)
 ) -> float: # From `1/(seeds+1)` to 1
-    "The share of the pooled curves that deviate at least as much as `curve` does; exact if all are exchangeable"
+    "The share of the pooled curves that deviate at least as much as `curve` does, exact if all are exchangeable; `ValueError` for fewer than 100"
+    if np.ndim(others) != 2 or np.shape(curve) != np.shape(others)[1:]: raise ValueError(f'others: must be seeds × epochs for a curve of shape {np.shape(curve)}, not {np.shape(others)}')
     pool = np.vstack([curve, others])
     if len(pool) <= 100: raise ValueError(f'others: at least 100 curves are needed for a p below 0.01, not {len(pool)-1}')
     sd = pool.std(0)
@@ -149,13 +150,14 @@ def beside(
     both = {'published': published(model).set_index('epoch'), 'ours': as_frame(run).groupby('epoch')[curves].mean()}
     return pd.DataFrame({(c,k): both[k][c] for c in curves for k in both}).round(4)
 
-# %% ../nbs/00_tables.ipynb #ca8668fe
+# %% ../nbs/00_tables.ipynb #dad3e696
 def plot_band(
     model:str, # `LMModel4` to `LMModel7`
     curve:str, # One of `curves`
     ax, # Axes to draw on
 ):
     "Draw one published curve of `model` over the bands that 50, 90 and 99 % of our seeds stay in at every epoch"
+    if curve not in curves: raise ValueError(f"curve: {curve!r} is unknown; there are {', '.join(curves)}")
     C,pub = _matrix(reference(model), curve),published(model)
     mean,sd = C.mean(0),C.std(0)
     reach = np.abs((C-mean)/sd).max(1)
