@@ -23,7 +23,7 @@ setup(
     package_data={'rnnlm': ['tables/*']},
     python_requires='>=' + cfg['min_python'],
     install_requires=cfg['requirements'].split(),
-    extras_require={'dev': cfg['dev_requirements'].split() + cfg['docs_requirements'].split()},
+    extras_require={'dask': cfg['dask_requirements'].split(), 'dev': [r for o in ('dev','dask','docs') for r in cfg[o+'_requirements'].split()]},
     entry_points={'console_scripts': cfg['console_scripts'].split(), 'nbdev': [f"{cfg['lib_name']}={cfg['lib_name']}._modidx:d"]},
     classifiers=['Development Status :: 4 - Beta', f"Intended Audience :: {cfg['audience']}",
                  'Programming Language :: Python :: 3', 'Topic :: Scientific/Engineering :: Artificial Intelligence'],

@@ -5,21 +5,23 @@
 # %% auto #0
 __all__ = ['recipes', 'variants', 'backends', 'never_reset', 'never_keep', 'untie', 'Cut', 'cut_schedule', 'late_targets',
            'shuffled', 'chapter_learner', 'run', 'StudyError', 'conditions', 'Runs', 'study', 'as_runs', 'verdict',
-           'summary', 'report', 'save_reference', 'rnnlm_reproduce']
+           'moved', 'summary', 'report', 'save_reference', 'rnnlm_reproduce']
 
-# %% ../nbs/11_study.ipynb #42a5cc26
-import ast, gzip, hashlib, importlib, inspect, json, os, platform, subprocess, sys, textwrap, time
+# %% ../nbs/11_study.ipynb #b9d0c773
+import ast, gzip, hashlib, importlib, inspect, json, os, platform, re, subprocess, sys, textwrap, time
 from contextlib import contextmanager
 from datetime import datetime, timezone
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from urllib.parse import unquote
 
-import numpy as np, pandas as pd, torch
+import numpy as np, orjson, pandas as pd, torch
 import matplotlib.pyplot as plt
 from filelock import FileLock
 from joblib import Parallel, cpu_count, delayed, parallel_config
 from joblib.externals.loky.process_executor import TerminatedWorkerError
+from markdown_it import MarkdownIt
+from scipy import stats
 from tqdm import tqdm
 from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.rnn import ModelResetter
@@ -34,7 +36,7 @@ from .ar_tar import RecordPenalties
 from .data import StreamLoader, human_numbers, human_numbers_dls, make_vocab, numericalize, stream_batches, tokenize
 from .lstm_lm import LMModel6
 from .rnn import LMModel4, LMModel5
-from .tables import check_published, check_run, curves, level, n_valid, plot_against
+from .tables import check_published, check_run, curves, holm, level, n_valid, plot_against, reference
 from .weight_tying import LMModel7
 
 # %% ../nbs/11_study.ipynb #c1ce9c3b
@@ -145,7 +147,7 @@ def run(
     names = learn.recorder.metric_names[1:-1]
     return pd.DataFrame([[float(o) for o in v] for v in learn.recorder.values], columns=list(names)).rename_axis('epoch').reset_index()
 
-# %% ../nbs/11_study.ipynb #5f86b9ba
+# %% ../nbs/11_study.ipynb #bf7444b3
 class StudyError(Exception): "Something that the one who asked for a study can mend"
 
 def _bare(source):
@@ -156,11 +158,11 @@ def _bare(source):
         if isinstance(b, list) and b and isinstance(b[0], ast.Expr) and isinstance(b[0].value, ast.Constant): b[0] = ast.Pass()
     return ast.dump(tree)
 
-@cache
 def _code(model):
-    r = _recipe(model)
-    mods = [inspect.getsource(importlib.import_module(f'rnnlm.{o}')) for o in ('data','rnn','lstm_lm','dropout','ar_tar','weight_tying')]
-    own = [inspect.getsource(o) for o in (run, chapter_learner, *[r[o] for o in ('data','change') if o in r])]
+    *others,here = [importlib.import_module(f'rnnlm.{o}') for o in ('data','rnn','lstm_lm','dropout','ar_tar','weight_tying','study')]
+    r = here._recipe(model)
+    mods = [inspect.getsource(o) for o in others]
+    own = [inspect.getsource(o) for o in (here.run, here.chapter_learner, *[r[o] for o in ('data','change') if o in r])]
     recipe = json.dumps(r, default=lambda o: o.__qualname__, sort_keys=True)
     return hashlib.sha256('\n'.join([*map(_bare, mods+own), recipe]).encode()).hexdigest()[:12]
 
@@ -170,7 +172,7 @@ def conditions(
     "What a run of `model` depends on beside its seed: only runs made under the same conditions are put together"
     return dict(code=_code(model), **{o: version(o) for o in ('torch','fastai')})
 
-# %% ../nbs/11_study.ipynb #c99c561f
+# %% ../nbs/11_study.ipynb #609a5031
 def _cpu():
     try: names = [o.split(':')[1].strip() for o in Path('/proc/cpuinfo').read_text().splitlines() if o.startswith('model name')]
     except OSError: names = []
@@ -183,151 +185,270 @@ def _peak():
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform=='darwin' else 2**10))
 
 def _record(model, seed, cond):
-    if (here := conditions(model)) != cond: raise StudyError(f'a worker on {platform.node()} runs other code or versions ({here}) than the study ({cond}); install the same there')
+    if (here := conditions(model)) != cond: raise StudyError(f'a worker on {platform.node()} has other code or versions ({here}) than the study ({cond}); install the same there')
     start,t = datetime.now(timezone.utc),time.perf_counter()
     df = run(model, seed)
-    return dict(model=model, seed=seed, **cond, python=platform.python_version(), cpu=_cpu(), threads=1, started=start.isoformat(timespec='seconds'),
-                seconds=round(time.perf_counter()-t, 2), peak_mb=_peak(), finite=bool(np.isfinite(df[curves]).all(axis=None)), curves={c: df[c].tolist() for c in df if c!='epoch'})
+    sec,C = round(time.perf_counter()-t, 2),df.drop(columns='epoch')
+    return dict(model=model, seed=seed, **cond, python=platform.python_version(), cpu=_cpu(), threads=1, started=start.isoformat(timespec='seconds'), seconds=sec,
+                peak_mb=_peak(), finite=bool(np.isfinite(C).all(axis=None)), curves={c: [x if np.isfinite(x) else None for x in C[c].tolist()] for c in C})
 
-# %% ../nbs/11_study.ipynb #50c3679f
-_head = '{"model": "'
-
+# %% ../nbs/11_study.ipynb #440133d5
 class Runs:
     "The finished runs of a study, a line each in `out/runs.jsonl`; `StudyError` if the folder can't be written or a line can't be read"
     def __init__(self, out):
-        self.path = Path(out)/'runs.jsonl'
+        self.path,self.read,self.keys = Path(out)/'runs.jsonl',0,set()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self._lock(), open(self.path, 'ab'): pass
+            with self._open(): pass
         except OSError as e: raise StudyError(f'out: {out} can\'t be written ({e.strerror or e}); choose another folder with --out') from None
 
-    def _lock(self): return FileLock(self.path.with_suffix('.lock'))
+    @contextmanager
+    def _open(self):
+        "The file, locked: other studies on the same folder wait"
+        with FileLock(self.path.with_suffix('.lock')), open(self.path, 'ab+') as f: yield f
 
     def append(self, rec):
-        "Add a finished run"
+        "Add a finished run, unless another study has added the same one meanwhile"
         try:
-            with self._lock(), open(self.path, 'ab') as f:
-                f.write(json.dumps(rec).encode() + b'\n'); f.flush(); os.fsync(f.fileno())
+            with self._open() as f:
+                self._news(f)
+                if _key(rec) in self.keys: return
+                f.write(orjson.dumps(rec) + b'\n'); f.flush(); os.fsync(f.fileno())
         except OSError as e: raise StudyError(f'{self.path}: can\'t be written ({e.strerror or e}); finished runs are kept') from None
 
     def load(self) -> list[dict]:
         "All runs in the file; a last line that was cut off while it was written is taken away"
-        with self._lock():
-            data = self.path.read_bytes()
-            whole,_,tail = data.rpartition(b'\n')
-            if tail and (tail.startswith(_head.encode()) or _head.encode().startswith(tail)):
-                os.truncate(self.path, len(data)-len(tail))
-                print(f'{self.path}: the last run was cut off while it was written; it is done again', file=sys.stderr)
-            elif tail: whole = data
-        return [self._parse(i, o) for i,o in enumerate(whole.split(b'\n'), 1)] if whole else []
+        self.read,self.keys = 0,set()
+        with self._open() as f: return self._news(f)
+
+    def _news(self, f):
+        f.seek(self.read)
+        data = f.read()
+        whole,_,tail = data.rpartition(b'\n')
+        torn = bool(tail) and (tail.startswith(_head) or _head.startswith(tail))
+        lines = (whole if torn or not tail else data).split(b'\n')
+        recs = [self._parse(i, o) for i,o in enumerate(lines, 1)] if any(lines) or tail and not torn else []
+        if torn:
+            f.truncate(self.read + len(data)-len(tail))
+            print(f'{self.path}: the last run was cut off while it was written; it is done again', file=sys.stderr)
+        self.read += len(data) - len(tail)*torn
+        self.keys.update(map(_key, recs))
+        return recs
 
     def _parse(self, i, line):
         try:
-            rec = json.loads(line)
-            ok = rec['model'] in recipes|variants and isinstance(rec['seed'], int) and all(len(rec['curves'][c])==15 for c in curves) and {'code','torch','fastai'} <= {*rec}
+            rec = orjson.loads(line)
+            ok = rec['model'] in _known and isinstance(rec['seed'], int) and all(len(rec['curves'][c])==15 for c in curves) and _made_by <= rec.keys()
         except (ValueError, KeyError, TypeError): ok = False
-        if not ok: raise StudyError(f'{self.path}: line {i} is not a run; nothing was changed. Mend or remove that line, or choose another folder with --out')
+        if not ok: raise StudyError(f'{self.path}: line {i}{" of the new ones" if self.read else ""} is not a run; nothing was changed. Mend or remove that line, or choose another folder with --out')
         return rec
 
-# %% ../nbs/11_study.ipynb #54a94a09
-backends = 'loky','sequential'                                     # no threads: they would share one stream of random numbers
+_head,_made_by,_known = b'{"model":',{'code','torch','fastai'},recipes | variants
+def _key(rec): return tuple(rec[k] for k in ('model','seed','code','torch','fastai'))
 
+# %% ../nbs/11_study.ipynb #541a2e10
+backends = 'loky','dask','sequential'                              # no threads: they would share one stream of random numbers
+
+def _dask(scheduler):
+    "A client of the Dask scheduler at this address, whose workers are fit for a study"
+    try: from dask.distributed import Client
+    except ImportError: raise StudyError("backend: dask is not installed; pip install 'rnnlm[dask]'") from None
+    if not re.match('(tcp|tls|ws|wss|ucx|inproc)://.', scheduler or ''): raise StudyError(f'scheduler: the dask backend needs the address of one, such as --scheduler tcp://host:8786, not {scheduler!r}')
+    try: client = Client(scheduler, timeout=10, set_as_default=False)
+    except (OSError, ValueError) as e: raise StudyError(f'scheduler: there is none at {scheduler} ({type(e).__name__}); start one with `dask scheduler`') from None
+    threads = client.nthreads().values()
+    if not threads or max(threads) > 1:
+        client.close()
+        raise StudyError(f'scheduler: {scheduler} has ' + (f'workers with {max(threads)} threads, which would share one stream of random numbers' if threads else 'no workers')
+                         + f'; start them with `dask worker {scheduler} --nworkers auto --nthreads 1`')
+    return client
+
+@contextmanager
+def _workers(backend, jobs, scheduler):
+    if backend != 'dask':
+        with parallel_config(backend, n_jobs=jobs): yield
+        return
+    client = _dask(scheduler)
+    try:
+        with parallel_config('dask', client=client): yield
+    finally: client.close()
+
+def _bar(total, initial): return tqdm(total=total, initial=initial, desc='training', unit='run', mininterval=.5 if sys.stderr.isatty() else 10)
+def _is_death(e): return isinstance(e, TerminatedWorkerError) or type(e).__name__ == 'KilledWorker'
+
+# %% ../nbs/11_study.ipynb #9cca7a21
 def study(
-    models:list[str]=('LMModel5','LMModel6','LMModel7'), # Which models to train
+    models:list[str]=('LMModel5','LMModel6','LMModel7'), # Which models to train; `variants` too
     seeds=4, # How many seeds, from 0 on, or the seeds themselves
     out='results', # Folder that keeps the runs
-    jobs:int=None, # Processes; one a core by default
-    backend:str='loky', # Where joblib runs them
+    jobs:int=None, # Processes; one a core by default; Dask has those that its scheduler knows
+    backend:str='loky', # Where joblib runs them: `loky`, `dask` or `sequential`
+    scheduler:str=None, # Address of the Dask scheduler
 ) -> pd.DataFrame: # 15 rows a run: `model, seed, epoch, train_loss, valid_loss, accuracy, plain_loss`
     "Train each of `models` from each of `seeds`, except what `out` holds already; `StudyError` says what to mend"
+    models,seeds = _asked(models, seeds, jobs, backend)
+    runs,cond = Runs(out),{m: conditions(m) for m in _known}
+    had = runs.load()
+    done = {(r['model'],r['seed']): r for r in had if cond[r['model']].items() <= r.items()}
+    if other := sum(not cond[r['model']].items() <= r.items() for r in had): print(f'{runs.path}: {other} runs of other code or versions are kept and not used')
+    n,deaths = len(models)*len(seeds),0
+    todo = [(m,s) for s in seeds for m in models if (m,s) not in done]
+    if len(todo) < n: print(f'{n-len(todo)} of {n} runs are done already')
+    first = len(todo)
+    while todo:
+        try:
+            with _workers(backend, min(jobs or cpu_count(), len(todo)), scheduler), _bar(first, first-len(todo)) as bar:
+                for r in Parallel(return_as='generator_unordered')(delayed(_record)(m, s, cond[m]) for m,s in todo):
+                    runs.append(r)
+                    done[r['model'],r['seed']],deaths = r,0
+                    bar.update()
+        except Exception as e:
+            if not _is_death(e): raise
+            deaths += 1
+            if deaths == 3: raise StudyError(f'worker processes were killed {deaths} times in a row (short of memory?); finished runs are in {runs.path}, and the same call goes on from there') from None
+        todo = [o for o in todo if o not in done]
+        if todo: print(f'a worker process was killed (short of memory?); what it had under way is done again, {len(todo)} runs are left', file=sys.stderr)
+    return as_runs(done[m,s] for m in models for s in seeds)
+
+def _asked(models, seeds, jobs, backend):
     try:
         models = list(dict.fromkeys([models] if isinstance(models, str) else models))
         for m in models: _recipe(m)
         if isinstance(seeds, int) and seeds < 1: raise ValueError(f'seeds: at least 1 is needed, not {seeds}')
-        seeds = [_check_seed(s) for s in (range(seeds) if isinstance(seeds, int) else seeds)]
+        seeds = list(dict.fromkeys(_check_seed(s) for s in (range(seeds) if isinstance(seeds, int) else seeds)))
         if not models or not seeds: raise ValueError(f"{'models' if not models else 'seeds'}: none was given")
         if jobs is not None and jobs < 1: raise ValueError(f'jobs: at least 1 is needed, not {jobs}')
         if backend not in backends: raise ValueError(f"backend: {backend!r} is unknown; there are {', '.join(backends)}")
         human_numbers_dls(device='cpu')
     except ValueError as e: raise StudyError(str(e)) from None
-    runs,cond = Runs(out),{m: conditions(m) for m in recipes|variants}
-    def same(r): return all(r[k]==v for k,v in cond[r['model']].items())
-    had = runs.load()
-    done = {(r['model'],r['seed']): r for r in had if same(r)}
-    if other := len(had) - sum(map(same, had)): print(f'{runs.path}: {other} runs of other code or versions are kept and not used')
-    todo = [(m,s) for s in seeds for m in models if (m,s) not in done]
-    if len(todo) < len(models)*len(seeds): print(f'{len(models)*len(seeds)-len(todo)} of {len(models)*len(seeds)} runs are done already')
-    if todo:
-        jobs = min(jobs or cpu_count(), len(todo))
-        try:
-            with parallel_config(backend, n_jobs=jobs):
-                recs = Parallel(return_as='generator_unordered')(delayed(_record)(m, s, cond[m]) for m,s in todo)
-                for r in tqdm(recs, total=len(todo), desc=f"training on {jobs} process{'es'*(jobs>1)}", unit='run', mininterval=.5 if sys.stderr.isatty() else 10):
-                    runs.append(r)
-                    done[r['model'],r['seed']] = r
-        except TerminatedWorkerError: raise StudyError(f'a worker process was killed (short of memory?); finished runs are in {runs.path}, and the same call goes on from there') from None
-    return as_runs(done[m,s] for m in models for s in seeds)
+    return models,seeds
 
 def as_runs(recs) -> pd.DataFrame:
     "Lines of `runs.jsonl` as one table"
-    return pd.concat([pd.DataFrame(dict(model=r['model'], seed=r['seed'], epoch=range(15)) | r['curves']) for r in recs], ignore_index=True)
+    return pd.concat([pd.DataFrame(dict(model=r['model'], seed=r['seed'], epoch=range(15)) | {c: np.array(v, float) for c,v in r['curves'].items()}) for r in recs], ignore_index=True)
 
-# %% ../nbs/11_study.ipynb #5ed9ab9b
+# %% ../nbs/11_study.ipynb #1839ba40
 def verdict(
     runs:pd.DataFrame, # As `study` gives them
 ) -> pd.DataFrame: # One row for each model and curve, with `reproduced`
     "Is each published curve reproduced, and do `runs` agree with the reference that says so?"
     def of(m, df):
-        pub,own = check_published(m),check_run(df, m)
+        table = _recipe(m).get('of', m)
+        pub,own = check_published(table),check_run(df, table)
         last = df[df.epoch==df.epoch.max()][curves]
-        return pd.DataFrame(dict(published=pub.published, ours=last.mean(), sd=last.std(), seeds=own.seeds, reference=pub['mean'], reference_sd=pub.sd, reference_seeds=pub.seeds,
-                                 below=pub.below, p=pub.p, deviation=own.deviation, bound=own.bound, reproduced=pub.ok & own.ok)).rename_axis('curve')
-    return pd.concat({m: of(m, df) for m,df in runs.groupby('model')}, names=['model'])
+        return pd.DataFrame(dict(published=pub.published, ours=last.mean(skipna=False), sd=last.std(skipna=False), seeds=own.seeds, reference=pub['mean'], reference_sd=pub.sd, reference_seeds=pub.seeds,
+                                 below=pub.below, p=pub.p, epoch=own.epoch, deviation=own.deviation, bound=own.bound, reproduced=pub.ok & own.ok)).rename_axis('curve')
+    v = pd.concat({m: of(m, runs[runs.model==m]) for m in runs.model.unique()}, names=['model'])
+    v.insert(v.columns.get_loc('p')+1, 'p_holm', holm(v.p))
+    return v
 
-# %% ../nbs/11_study.ipynb #59781e7d
+# %% ../nbs/11_study.ipynb #7c31161a
+def moved(
+    runs:pd.DataFrame, # As `study` gives them, at least 8 seeds a model
+    level:float=1e-3, # Of the whole table: Holm's correction is made
+) -> pd.DataFrame: # One row for each model and curve: `ks`, `p`, `p_holm`, `moved`
+    "Did the distribution of any final number move away from the reference's? `ValueError` for fewer than 8 seeds"
+    last,rows = runs[runs.epoch==runs.epoch.max()],{}
+    for m in runs.model.unique():
+        a,b = last[last.model==m],reference(_recipe(m).get('of', m)).query('epoch==14')
+        if len(a) < 8: raise ValueError(f'runs: {m} has {len(a)} seeds; to compare distributions takes 8')
+        for c in curves:
+            o = stats.ks_2samp(a[c].fillna(np.inf), b[c])
+            rows[m,c] = dict(ks=o.statistic, p=o.pvalue)
+    df = pd.DataFrame(rows).T.rename_axis(['model','curve'])
+    return df.assign(p_holm=holm(df.p), moved=lambda d: d.p_holm < level)
+
+# %% ../nbs/11_study.ipynb #cffdf084
 def _pm(mean, sd): return f'{mean:.4f}' + ('' if np.isnan(sd) else f' ± {sd:.4f}')
 
 def _rows(v):
-    return pd.DataFrame({'published': [f'{o:.4f}' for o in v.published], 'ours, mean ± sd': [_pm(*o) for o in zip(v.ours, v.sd)],
-                         'reference': [_pm(*o) for o in zip(v.reference, v.reference_sd)], 'p': [f'{o:.3f}' for o in v.p],
+    return pd.DataFrame({'published': [f'{o:.4f}' for o in v.published], 'rank': [f'{b+1} of {n+1}' for b,n in zip(v.below, v.reference_seeds)],
+                         'ours, mean ± sd': [_pm(*o) for o in zip(v.ours, v.sd)], 'reference': [_pm(*o) for o in zip(v.reference, v.reference_sd)],
+                         'p (Holm)': [f'{o:.3f} ({h:.2f})' for o,h in zip(v.p, v.p_holm)],
                          'deviation (bound)': [f'{d:+.1f} ({b:.1f})' for d,b in zip(v.deviation, v.bound)],
                          'reproduced': ['yes' if o else 'NO' for o in v.reproduced]}, index=[o.replace('_',' ') for o in v.index])
 
 def _title(m, v):
     n,N = int(v.seeds.iloc[0]),int(v.reference_seeds.iloc[0])
-    return f"{recipes[m]['table']}, {m}: {'reproduced' if v.reproduced.all() else 'NOT reproduced'} ({n} seed{'s'*(n>1)} here, {N} in the reference)"
+    return f"{_recipe(m)['table']}, {m}: {'reproduced' if v.reproduced.all() else 'NOT reproduced'} ({n} seed{'s'*(n>1)} here, {N} in the reference)"
 
-def _sections(v): return [(m, v.loc[m]) for m in recipes if m in v.index.get_level_values(0)]
+def _sections(v): return [(m, v.loc[m]) for m in _known if m in v.index.get_level_values(0)]
 
-_legend = f"""p: how often seeds of ours deviate as much as the published curve does; below {level} it is not reproduced.
+def _tails(v):
+    "A sentence for each final number that lies further out than two thirds of the seeds"
+    share = v.below/v.reference_seeds
+    return [f"The published {c.replace('_',' ')} is a {'low' if o < .5 else 'high'} draw: {int(b if o < .5 else n-b)} of {int(n)} seeds end {'below' if o < .5 else 'above'} it."
+            for c,o,b,n in zip(v.index, share, v.below, v.reference_seeds) if not 1/6 < o < 5/6]
+
+def _headline(v):
+    tables = [_recipe(m)['table'] for m,o in _sections(v) if not o.reproduced.all()]
+    return 'All reproduced.' if not tables else f"Not reproduced: {', '.join(tables)}."
+
+_legend = f"""p: how often seeds of ours deviate as much as the published curve does; below {level} it is not reproduced. Holm: the same, corrected for the number of curves.
+rank: of the published final number among those of the reference, from the lowest.
 deviation: of the runs made here from the reference, at the worst epoch, in standard errors; past the bound they disagree."""
 
-# %% ../nbs/11_study.ipynb #a34cba14
+# %% ../nbs/11_study.ipynb #a88954bd
 def summary(
     v:pd.DataFrame, # As `verdict` gives it
 ) -> str: # A few lines a table
     "The verdict as text for a terminal"
-    tables = '\n\n'.join(f'{_title(m, o)}\n{_rows(o).to_string()}' for m,o in _sections(v))
-    return f'{tables}\n\n{_legend}\n\n' + ('All reproduced.' if v.reproduced.all() else 'Not all reproduced.')
+    tables = '\n\n'.join('\n'.join([_title(m, o), _rows(o).to_string(), *_tails(o)]) for m,o in _sections(v))
+    return f'{tables}\n\n{_legend}\n\n{_headline(v)}'
 
+# %% ../nbs/11_study.ipynb #7c2edd89
 def _markdown(df):
     rows = [['', *df.columns], ['---']*(df.shape[1]+1), *([i, *r] for i,r in zip(df.index, df.values.tolist()))]
     return '\n'.join('| ' + ' | '.join(o) + ' |' for o in rows)
+
+def _how(runs):
+    n = runs.drop_duplicates(['model','seed']).groupby('model').size()
+    odd = runs[runs[curves].isna().any(axis=1)].drop_duplicates(['model','seed'])
+    gone = [' '.join(o) for o in moved(runs).query('moved').index] if n.min() >= 8 else None
+    made = {k: v for m in n.index for k,v in conditions(m).items() if k!='code'} | dict(python=platform.python_version(), cpu=_cpu(), threads='1 a run')
+    return dict(runs={m: int(o) for m,o in n.items()}, not_finite=[f'{o.model}, seed {o.seed}' for o in odd.itertuples()], moved=gone, made_with=made)
+
+_style = """body{font:16px/1.5 system-ui,sans-serif;max-width:62em;margin:2em auto;padding:0 1em;color:#222;background:#fff}
+table{border-collapse:collapse;display:block;overflow-x:auto}td,th{padding:.3em .8em;border-bottom:1px solid #ccc;text-align:right}td:first-child{text-align:left}svg{max-width:100%;height:auto;background:#fff}
+@media(prefers-color-scheme:dark){body{color:#ddd;background:#16181c}td,th{border-color:#444}}"""
+
+def _html(text, out):
+    "The report as one page that needs no other file"
+    body = MarkdownIt().enable('table').render(text)
+    def figure(m):
+        svg = (out/m[2]).read_text(encoding='utf-8')
+        svg = re.sub(r'(id="|url\(#|href="#)', rf'\g<1>{Path(m[2]).stem}-', svg[svg.index('<svg'):])   # ids of their own: two figures share a page
+        return f'<figure role="img" aria-label="{m[1]}">{svg}</figure>'
+    body = re.sub(r'<p><img src="(?P<s>[^"]+)" alt="([^"]*)"[^>]*></p>', lambda m: figure([m[0], m[2], unquote(m['s'])]), body)
+    title = text.splitlines()[0].lstrip('# ')
+    return f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>{title}</title><style>{_style}</style></head><body>{body}</body></html>\n'
+
+def _text(runs, v, how, out):
+    "The report in Markdown, and its figures in `out`"
+    parts = [f'# {_headline(v)}']
+    if how['not_finite']: parts.append(f"**Runs with a loss that is not a finite number: {'; '.join(how['not_finite'])}.**")
+    if how['moved'] is not None: parts.append(f"Distributions of final numbers that moved: {', '.join(how['moved']) or 'none'}.")
+    for m,o in _sections(v):
+        name = re.sub(r'\W+', '_', m) + '.svg'
+        plot_against(runs[runs.model==m], _recipe(m).get('of', m))
+        plt.savefig(out/name); plt.close()
+        parts += [f'## {_title(m, o)}', _markdown(_rows(o)), *_tails(o), f'![{m}: the published curves and ours over the bands of the reference seeds]({name})']
+    parts += [_legend.replace('\n', '  \n'), '## How', ', '.join(f'{k} {x}' for k,x in how['made_with'].items())]
+    return '\n\n'.join(parts) + '\n'
 
 def report(
     runs:pd.DataFrame, # As `study` gives them
     v:pd.DataFrame, # `verdict(runs)`
     out, # Folder to write to
-) -> Path: # The report
-    "Write `report.md` with a figure for each model to `out`"
-    out,parts = Path(out),[f"# {'All tables are reproduced' if v.reproduced.all() else 'Not all tables are reproduced'}"]
-    for m,o in _sections(v):
-        plot_against(runs[runs.model==m], m)
-        plt.savefig(out/f'{m}.svg'); plt.close()
-        parts += [f'## {_title(m, o)}', _markdown(_rows(o)), f'![{m}: the published curves and ours over the bands of the reference seeds]({m}.svg)']
-    parts += [_legend, '## How', ', '.join(f'{k} {x}' for k,x in (conditions(runs.model[0]) | dict(python=platform.python_version(), cpu=_cpu(), threads='1 a run')).items())]
-    (out/'report.md').write_text('\n\n'.join(parts) + '\n', encoding='utf-8')
-    return out/'report.md'
+) -> Path: # The page
+    "Write `report.md` with a figure for each model, `report.html` with all in one file, and `verdict.json` to `out`"
+    out,how = Path(out),_how(runs)
+    text = _text(runs, v, how, out)
+    tables = [dict(table=_recipe(m)['table'], model=m, reproduced=bool(o.reproduced.all()), curves=json.loads(o.to_json(orient='index'))) for m,o in _sections(v)]
+    (out/'report.md').write_text(text, encoding='utf-8')
+    (out/'report.html').write_text(_html(text, out), encoding='utf-8')
+    (out/'verdict.json').write_text(json.dumps(dict(reproduced=bool(v.reproduced.all()), level=level, tables=tables, **how), indent=1) + '\n', encoding='utf-8')
+    return out/'report.html'
 
 # %% ../nbs/11_study.ipynb #dceb7b88
 def save_reference(
@@ -350,19 +471,20 @@ def _commit():
     try: return subprocess.run(['git', 'describe', '--always', '--dirty'], capture_output=True, text=True, cwd=Path(__file__).parent).stdout.strip()
     except (OSError, NameError): return ''
 
-# %% ../nbs/11_study.ipynb #cbe0c893
+# %% ../nbs/11_study.ipynb #ce0d9c81
 def _whole(name, s):
     try: return int(s)
     except ValueError: raise StudyError(f'--{name}: a whole number is needed, not {s!r}') from None
 
 @call_parse
 def rnnlm_reproduce(
-    models:str='LMModel5,LMModel6,LMModel7', # Models, separated by commas; LMModel4 is the baseline
+    models:str='LMModel5,LMModel6,LMModel7', # Models, separated by commas; LMModel4 is the baseline, `variants` all with one thing changed
     seeds:str='4', # Seeds a model
     first_seed:str='0', # The first of them
     out:str='results', # Folder for the runs and the report; what it holds is not done again
     jobs:str='0', # Processes; 0 is one a core
-    backend:str='loky', # Where joblib runs them
+    backend:str='loky', # Where joblib runs them: loky, dask or sequential
+    scheduler:str='', # Address of the Dask scheduler, for --backend dask
     reference_to:str='', # Write the runs as a reference to this .csv.gz and stop: for maintainers
 ):
     "Train the chapter's models, and say table by table whether the published numbers are reproduced: 0 if all are, 1 if not, 2 if asked wrongly"
@@ -372,7 +494,7 @@ def rnnlm_reproduce(
         if reference_to and not reference_to.endswith('.csv.gz'): raise StudyError(f'--reference_to: a file that ends in .csv.gz is needed, not {reference_to!r}')
         seeds = range(first, first+n)
         models = [*variants] if models=='variants' else [o.strip() for o in models.split(',') if o.strip()]
-        runs = study(models, seeds, out, jobs or None, backend)
+        runs = study(models, seeds, out, jobs or None, backend, scheduler)
         if reference_to:
             recs = [r for r in Runs(out).load() if r['model'] in models and r['seed'] in seeds and all(r[k]==o for k,o in conditions(r['model']).items())]
             save_reference(recs, reference_to)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['curves', 'n_valid', 'level', 'false_alarms', 'published', 'reference', 'provenance', 'pooled_p', 'check_published',
-           'bound', 'as_frame', 'check_run', 'beside', 'plot_band', 'plot_against']
+           'holm', 'plot_band', 'bound', 'as_frame', 'check_run', 'beside', 'plot_against']
 
 # %% ../nbs/00_tables.ipynb #372c3293
 import json
@@ -33,19 +33,21 @@ def published(
     "The table that the book prints for `model`; `ValueError` if there is none"
     return _of('published.csv', model)[['epoch', *curves]]
 
-# %% ../nbs/00_tables.ipynb #5da37c73
+# %% ../nbs/00_tables.ipynb #30771478
 def reference(
-    model:str, # `LMModel4` to `LMModel7`
+    model:str, # `LMModel4` to `LMModel7`, or one of `rnnlm.study.variants`
 ) -> pd.DataFrame: # 15 rows a seed: `seed, epoch, train_loss, valid_loss, accuracy` (and `plain_loss` for `LMModel7`)
     "Our runs of `model` over many seeds, as the study made them; `ValueError` if there are none"
-    df = _of('reference.csv.gz', model)
+    df = _of('variants.csv.gz' if ': ' in model else 'reference.csv.gz', model)
     df.insert(4, 'accuracy', df.pop('correct')/n_valid)
-    return df.dropna(axis=1)
+    return df.dropna(axis=1, how='all')
 
-# %% ../nbs/00_tables.ipynb #b6a084e4
-def provenance() -> dict: # Versions, machine, commit, dates; seeds and median seconds a run for each model
-    "What made the reference"
-    return json.loads((files('rnnlm')/'tables'/'reference.json').read_text())
+# %% ../nbs/00_tables.ipynb #c405d91c
+def provenance(
+    name:str='reference', # Or `variants`
+) -> dict: # Versions, machine, commit, dates; seeds and median seconds a run for each model
+    "What made the reference, or the variants"
+    return json.loads((files('rnnlm')/'tables'/f'{name}.json').read_text())
 
 # %% ../nbs/00_tables.ipynb #89600c90
 def _matrix(df, curve): return df.pivot(index='seed', columns='epoch', values=curve).to_numpy()
@@ -75,6 +77,35 @@ def check_published(
     rows = [dict(curve=c, published=pub[c].iloc[-1], mean=last[c].mean(), sd=last[c].std(), seeds=len(last),
                  below=int((last[c] < pub[c].iloc[-1]).sum()), p=pooled_p(pub[c], _matrix(ref, c))) for c in curves]
     return pd.DataFrame(rows).assign(ok=lambda d: d.p >= level).set_index('curve')
+
+# %% ../nbs/00_tables.ipynb #f62f7c35
+def holm(
+    ps, # p-values, in any order
+) -> np.ndarray: # Adjusted, in the same order
+    "Holm's step-down correction: reject what stays below a level, and one false rejection or more has at most that probability (Holm 1979)"
+    ps = np.asarray(ps, float)
+    if ps.ndim != 1 or not ((0<=ps) & (ps<=1)).all(): raise ValueError(f'ps: must be a list of numbers from 0 to 1, not {ps!r}')
+    order,n = ps.argsort(),len(ps)
+    adjusted = np.empty(n)
+    adjusted[order] = np.maximum.accumulate(ps[order]*(n-np.arange(n))).clip(max=1)
+    return adjusted
+
+# %% ../nbs/00_tables.ipynb #dad3e696
+def plot_band(
+    model:str, # `LMModel4` to `LMModel7`
+    curve:str, # One of `curves`
+    ax, # Axes to draw on
+):
+    "Draw one published curve of `model` over the bands that 50, 90 and 99 % of our seeds stay in at every epoch"
+    if curve not in curves: raise ValueError(f"curve: {curve!r} is unknown; there are {', '.join(curves)}")
+    C,pub = _matrix(reference(model), curve),published(model)
+    mean,sd = C.mean(0),C.std(0)
+    reach = np.abs((C-mean)/sd).max(1)
+    for q,shade in ((.99,'#dbe5f1'), (.9,'#b3c9e3'), (.5,'#86a9d0')):
+        w = np.quantile(reach, q)*sd
+        ax.fill_between(pub.epoch, *np.clip([mean-w, mean+w], 0, 1 if curve=='accuracy' else None), color=shade, lw=0, label=f'{q:.0%} of {len(C)} seeds')
+    ax.plot(pub.epoch, pub[curve], color='#c44e52', marker='.', label='published')
+    ax.set(xlabel='epoch', ylabel=curve.replace('_',' '), title=model, xticks=range(0,15,2)); ax.spines[['top','right']].set_visible(False)
 
 # %% ../nbs/00_tables.ipynb #c7685a3e
 false_alarms = 1e-4                                                # of a check of all three tables
@@ -149,23 +180,6 @@ def beside(
     "The published table of `model` and `run`'s, column by column"
     both = {'published': published(model).set_index('epoch'), 'ours': as_frame(run).groupby('epoch')[curves].mean()}
     return pd.DataFrame({(c,k): both[k][c] for c in curves for k in both}).round(4)
-
-# %% ../nbs/00_tables.ipynb #dad3e696
-def plot_band(
-    model:str, # `LMModel4` to `LMModel7`
-    curve:str, # One of `curves`
-    ax, # Axes to draw on
-):
-    "Draw one published curve of `model` over the bands that 50, 90 and 99 % of our seeds stay in at every epoch"
-    if curve not in curves: raise ValueError(f"curve: {curve!r} is unknown; there are {', '.join(curves)}")
-    C,pub = _matrix(reference(model), curve),published(model)
-    mean,sd = C.mean(0),C.std(0)
-    reach = np.abs((C-mean)/sd).max(1)
-    for q,shade in ((.99,'#dbe5f1'), (.9,'#b3c9e3'), (.5,'#86a9d0')):
-        w = np.quantile(reach, q)*sd
-        ax.fill_between(pub.epoch, *np.clip([mean-w, mean+w], 0, 1 if curve=='accuracy' else None), color=shade, lw=0, label=f'{q:.0%} of {len(C)} seeds')
-    ax.plot(pub.epoch, pub[curve], color='#c44e52', marker='.', label='published')
-    ax.set(xlabel='epoch', ylabel=curve.replace('_',' '), title=model, xticks=range(0,15,2)); ax.spines[['top','right']].set_visible(False)
 
 # %% ../nbs/00_tables.ipynb #8bec075e
 def plot_against(

@@ -1,0 +1,202 @@
+"""The gate against drift can fail: every kind of drift is reported, and what may vary is not."""
+import base64
+import io
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+from matplotlib.figure import Figure
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+from drift import check, drift
+from rnnlm.tables import beside, reference
+
+nbs = Path(__file__).parent.parent/'nbs'
+
+
+def printed(text, name='stdout'): return new_output('stream', name=name, text=text)
+
+
+def result(data, kind='text/plain'): return new_output('execute_result', {kind: data})
+
+
+def differ(was, now, how=None):
+    "What `drift` says of two outputs, or lists of outputs, of one cell"
+    source = f'#| drift: {how}\nf()' if how else '#| fig-alt: none\nf()'
+    return '\n'.join(drift(*(new_code_cell(source, outputs=o if isinstance(o, list) else [o]) for o in (was, now))))
+
+
+exact = [('loss 0.51', 'loss 0.52'), ('better', 'worse'), ('1', '1.0'), ('a  b', 'a b'), ('LMModel5', 'LMModel6')]
+same_words = [('loss 0.51 at epoch 3.', 'loss -12 at epoch 10.'), ('[ 0.5 -0.3]', '[-0.5  0.3]'), ('p = 1e-05', 'p = nan'), ('1,234 of 5,000', '7 of 50'),
+              ('by +0.023 (95 % interval -0.011 to +0.058)', 'by −1.1 (95 % interval 10 to 2e+03)'), ('torch 2.13.0, 61 s', 'torch 2.6, 0.5 s'),
+              ('model  loss\n a    0.5\n b   10.25', 'model      loss\n a    -100.5\n b       nan')]
+other_words = [('better by 0.085', 'worse by 0.085'), ('LMModel5 0.5', 'LMModel6 0.5'), ('0.5 True', '0.5 False'), ('1 2', '1 2 3'), ('1 s', '1 ms'), ('1', 'none'),
+               ('information', 'nanformation'), ('a 1\nb 2', 'a 1')]
+
+
+@pytest.mark.parametrize('was, now', exact)
+def test_exactly_the_same_text(was, now):
+    for output in (printed, result):
+        assert not differ(output(was), output(was))
+        assert f'-{was}\n+{now}' in differ(output(was), output(now))
+
+
+@pytest.mark.parametrize('was, now', same_words)
+def test_other_numbers_are_only_allowed_where_they_are_expected(was, now):
+    assert not differ(printed(was), printed(now), 'numbers')
+    assert differ(printed(was), printed(now))
+
+
+@pytest.mark.parametrize('was, now', other_words)
+def test_other_words_beside_numbers(was, now): assert differ(printed(was), printed(now), 'numbers')
+
+
+def test_what_is_never_compared():
+    assert not differ(result('<f at 0x7f01>'), result('<f at 0x7fab>'))
+    assert not differ(result('<f>'), result('<f at 0x7fab>'))                    # nbdev_clean removes it
+    assert not differ(result('<style>a</style><td>00:01</td>', 'text/html'), result('<style>b</style><td>01:10</td>', 'text/html'))
+    assert not differ(printed('1'), [printed('50%', 'stderr'), printed('1'), printed('100%', 'stderr')])
+    assert not differ(printed('1\n2\n'), [printed('1\n'), printed('2\n')])       # one print may arrive in two pieces
+
+
+def test_outputs_that_come_or_go():
+    for how in (None, 'numbers'):
+        assert '-[stdout]' in differ(printed('1'), [], how)
+        assert '+[stdout]' in differ(result('1'), [printed('1'), result('1')], how)
+        assert '-[text/plain]\n+[text/html]' in differ(result('1'), result('1', 'text/html'), how)
+
+
+def test_a_directive_that_is_none():
+    assert "'nubmers' is unknown" in differ(printed('1'), printed('1'), 'nubmers')
+    assert "'LMModel9' is unknown" in differ(printed('1'), printed('1'), 'LMModel9')
+
+
+def figure(label='loss 0.51', end=1., kind='png', by=None):
+    fig = Figure(figsize=(4, 2))
+    ax = fig.subplots(); ax.plot([0, end]); ax.set(ylim=(0, 1), title=label)
+    fig.savefig(buf := io.BytesIO(), format=kind, metadata=by and {'Software' if kind == 'png' else 'Title': by})
+    return result(base64.b64encode(buf.getvalue()).decode(), 'image/png') if kind == 'png' else result(buf.getvalue().decode(), 'image/svg+xml')
+
+
+@pytest.mark.parametrize('kind', ['png', 'svg'])
+def test_pictures(kind):
+    assert not differ(figure(kind=kind), figure(kind=kind))
+    for changed in (figure('loss 0.52', kind=kind), figure(end=.9, kind=kind)):
+        assert 'are others' in differ(figure(kind=kind), changed)
+        assert not differ(figure(kind=kind), changed, 'numbers')
+    assert differ(figure(kind=kind), [], 'numbers')
+
+
+def test_pictures_of_another_matplotlib_are_not_compared():
+    assert not differ(figure(by='Matplotlib version3.8.0'), figure('loss 0.52'))
+
+
+def logged(frame):
+    "A run as fastai logs it"
+    columns = ['epoch', 'train_loss', 'valid_loss', 'accuracy']
+    body = ''.join(f'<tr><td>{e:.0f}</td><td>{t:.6f}</td><td>{v:.6f}</td><td>{a:.6f}</td><td>00:01</td></tr>' for e, t, v, a in frame[columns].to_numpy())
+    return result('<table><tr>' + ''.join(f'<th>{c}</th>' for c in [*columns, 'time']) + f'</tr>{body}</table>', 'text/html')
+
+
+def compared(frame): return result(beside(frame, 'LMModel5').to_html(), 'text/html')
+
+
+def seeds(model):
+    ref = reference(model)
+    return [ref[ref.seed == s] for s in sorted(ref.seed.unique())]
+
+
+@pytest.mark.parametrize('show', [logged, compared])
+def test_a_training_is_held_against_its_model(show):
+    first, second, *_ = seeds('LMModel5')
+    assert not differ(show(first), show(second), 'LMModel5')
+    assert differ(show(first), show(second))
+    assert 'now: not a run of LMModel5' in differ(show(first), show(seeds('LMModel7')[0]), 'LMModel5')
+    told = ['now: not a run of LMModel5' in differ(show(first), show(o), 'LMModel5') for o in seeds('LMModel6')[:10]]
+    assert sum(told) > 5                                            # one LSTM run of ten may pass for a plain RNN's
+    assert 'stored: not a run of LMModel5' in differ(show(first.assign(accuracy=first.accuracy/2)), show(first), 'LMModel5')
+    assert 'now: not a run of LMModel5' in differ(show(first), show(first.assign(valid_loss=float('nan'))), 'LMModel5')
+
+
+def test_a_training_table_is_whole():
+    first = seeds('LMModel5')[0]
+    assert 'has 12 epochs' in differ(logged(first), logged(first[3:]), 'LMModel5')
+    assert 'no training table' in differ(printed('1'), printed('1'), 'LMModel5')
+    tail = result(beside(first, 'LMModel5').tail(3).to_html(), 'text/html')
+    assert '3 epochs' in differ(tail, tail, 'LMModel5')
+
+
+def test_what_was_published_does_not_drift():
+    was = compared(seeds('LMModel5')[0])
+    now = result(was.data['text/html'].replace('0.4879', '0.4880'), 'text/html')
+    assert was != now and differ(was, now, 'LMModel5') == 'the published columns are not the stored ones'
+
+
+def stored(stem):
+    "The training tables that a notebook stores for its model"
+    nb = nbformat.read(next(nbs.glob(f'{stem}_*.ipynb')), as_version=4)
+    return [o for o in nb.cells if o.cell_type == 'code' and '#| drift: LMModel' in o.source]
+
+
+def test_stored_trainings():
+    for stem in ('02', '05', '08'):
+        assert len(stored(stem)) == 2
+        for cell in stored(stem): assert drift(cell, cell) == []
+    for five, seven in zip(stored('02'), stored('08')):
+        found = drift(five, nbformat.from_dict(five | dict(outputs=seven.outputs)))
+        assert any(o.startswith('now: not a run of LMModel5') for o in found)
+
+
+def notebook(path, *cells):
+    nbformat.write(new_notebook(cells=[new_code_cell(source, outputs=list(outputs)) for source, *outputs in cells]), path)
+    return path
+
+
+def gate(path): return subprocess.run([sys.executable, Path(__file__).parent/'drift.py', path], capture_output=True, text=True)
+
+
+def test_a_notebook_that_is_as_stored(tmp_path):
+    path = notebook(tmp_path/'ok.ipynb', ('import os, sys; x = 1; x', result('1')), ('print(os.path.basename(os.getcwd()), sys.executable)', printed(f'{tmp_path.name} {sys.executable}\n')),
+                    ('#| eval: false\n1/0', printed('not run')), ('import nbdev; nbdev.nbdev_export(); 1/0',), ('#| drift: numbers\nimport time; time.time()', result('5.5')))
+    before = path.read_bytes()
+    p = gate(path)
+    assert (p.returncode, p.stdout.strip(), p.stderr.strip()) == (0, '', '')
+    assert path.read_bytes() == before
+
+
+def test_drift_and_an_error(tmp_path):
+    path = notebook(tmp_path/'bad.ipynb', ('x = 1; x', result('2')), ('print("never stored")',), ('#| hide\ny = 0\nx/y', result('3')), ('raise SystemError("not reached")',))
+    p = gate(path)
+    assert p.returncode == 1 and '\x1b' not in p.stdout and 'not reached' not in p.stdout
+    drifted, added, failed = p.stdout.strip().split('\n\n', 2)
+    assert drifted.startswith(f'{path}, cell 0 drifts:\n    x = 1; x\n') and drifted.endswith('-2\n+1')
+    assert 'cell 1 drifts:' in added and '+never stored' in added
+    assert f'{path}, cell 2 fails:\n    y = 0\n    x/y\n' in failed and failed.endswith('ZeroDivisionError: division by zero')
+
+
+def test_a_notebook_without_outputs(tmp_path):
+    assert check(notebook(tmp_path/'bare.ipynb', ('1+1',), ('2+2',))) == [f"{tmp_path/'bare.ipynb'}: no outputs are stored; `make notebooks` stores them"]
+
+
+def test_a_kernel_that_dies(tmp_path):
+    said, = check(notebook(tmp_path/'dies.ipynb', ('import os',), ('os._exit(1)',), ('2',)))
+    assert 'cell 1 fails:' in said and said.endswith('the kernel died')
+
+
+def alive(pid):
+    try: return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess: return False
+
+
+@pytest.mark.parametrize('end', ['1', 'import os; os._exit(1)'])
+def test_processes_that_a_notebook_leaves_behind(tmp_path, end):
+    left = 'import pathlib, subprocess, sys; p = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]); pathlib.Path("pid").write_text(str(p.pid)); '
+    start = time.time()
+    assert len(check(notebook(tmp_path/'left.ipynb', (left + end, result('1'))))) == (end != '1')
+    while alive(int((tmp_path/'pid').read_text())):
+        assert time.time() - start < 60
+        time.sleep(.1)
