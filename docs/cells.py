@@ -18,7 +18,7 @@ def read(text, site=True):
     "The notebook in `text`, its directive lines made into tags and alternative texts"
     nb = nbformat.reads(text, as_version=4)
     for cell in nb.cells:
-        if cell.cell_type == 'markdown' and site: cell.source = cell.source.replace('](../', '](')
+        if cell.cell_type == 'markdown' and site: cell.source = re.sub(r'\]\(\.\./(docs/)?', '](', cell.source)
         if cell.cell_type != 'code': continue
         lines = cell.source.splitlines()
         while lines and (found := directive.match(lines[0])):
