@@ -27,7 +27,11 @@ def read(text, site=True):
             if name == 'fig-alt': cell.metadata['mystnb'] = {'image': {'alt': value}}
             lines.pop(0)
         cell.source = '\n'.join(lines)
-        if site and cell.source.startswith('show_doc('): as_markdown(cell)
+        if not site: continue
+        for o in cell.outputs:
+            data = o.get('data', {})
+            if 'text/markdown' in data: data['text/markdown'] = re.sub(r'\]\((\w+)\.ipynb', r'](\1.html', ''.join(data['text/markdown']))
+        if cell.source.startswith('show_doc('): as_markdown(cell)
     return nb
 
 

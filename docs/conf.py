@@ -17,6 +17,7 @@ exclude_patterns = ['**.ipynb_checkpoints']
 nb_custom_formats = {'.ipynb': 'cells.read'}
 nb_render_markdown_format = 'gfm'
 nb_execution_mode = 'off'
+nb_code_prompt_show, nb_code_prompt_hide = 'Show the code', 'Hide the code'
 nb_mime_priority_overrides = [('html', 'image/svg+xml', 0), ('html', 'text/html', 5)]
 nb_ipywidgets_js = {}                                    # they would come from another host, and no notebook has a widget
 myst_enable_extensions = ['dollarmath', 'amsmath', 'colon_fence', 'attrs_inline', 'fieldlist']
@@ -36,10 +37,13 @@ copybutton_selector = 'div.cell_input div.highlight pre, div.highlight-bash pre,
 
 html_theme = 'sphinx_book_theme'
 html_title = cfg['title']
+html_favicon = '_static/favicon.svg'
+html_context = dict(default_mode='auto')
+html_domain_indices = False
 html_static_path = ['_static', str(mathjax)]
 html_css_files, html_js_files = ['site.css'], ['site.js']
 html_baseurl = cfg['doc_host'] + cfg['doc_baseurl'] + '/'
-html_theme_options = dict(show_toc_level=2, home_page_in_toc=True, use_download_button=False, use_fullscreen_button=False,
+html_theme_options = dict(navbar_persistent=[], article_header_end=['article-header-buttons.html'], show_toc_level=2, home_page_in_toc=True, use_download_button=False, use_fullscreen_button=False,
                           repository_url=cfg['git_url'], repository_branch=cfg['branch'], pygments_light_style='a11y-high-contrast-light', pygments_dark_style='a11y-high-contrast-dark')
 
 

@@ -80,7 +80,7 @@ facts = """async () => {
     background: getComputedStyle(document.body).backgroundColor, title: document.title, next: document.querySelectorAll('.prev-next-footer a').length}}"""
 wide = "() => document.documentElement.scrollWidth - innerWidth"
 theme = "t => { document.documentElement.dataset.theme = t; document.documentElement.dataset.mode = t }"
-audit = """async only => (await axe.run(document, {resultTypes: ['violations'], ...(only && {runOnly: only})})).violations
+audit = """async only => (await axe.run(document, {resultTypes: ['violations'], preload: false, ...(only && {runOnly: only})})).violations
   .filter(v => ['serious', 'critical'].includes(v.impact)).map(v => `${v.id}: ${v.nodes.length} × ${v.nodes[0].html.slice(0, 150)} ${v.nodes[0].failureSummary.slice(0, 200)}`)"""
 
 
@@ -99,7 +99,7 @@ def seen(base):
                 bad = watched(page, base)
                 await page.goto(base + name)
                 await page.wait_for_function(ready)
-                o = found[name] = await page.evaluate(facts)
+                o = found[name] = await page.evaluate(facts) | dict(bad=bad)
                 await page.evaluate(axe)
                 o['axe'] = await page.evaluate(audit)
                 await page.evaluate(theme, 'dark')
@@ -107,10 +107,9 @@ def seen(base):
                 o['dark'] = await page.evaluate('() => getComputedStyle(document.body).backgroundColor')
                 o['axe'] += [f'dark, {v}' for v in await page.evaluate(audit, ['color-contrast', 'link-in-text-block'])]
                 await page.set_viewport_size(dict(width=380, height=800))
-                await page.wait_for_timeout(200)
+                await page.wait_for_timeout(600)                   # until what scrolls can be reached
                 o['wide'] = await page.evaluate(wide)
                 o['axe'] += [f'phone, {v}' for v in await page.evaluate(audit, ['scrollable-region-focusable', 'target-size'])]
-                o['bad'] = bad
                 await page.close()
         await asyncio.gather(*[tab() for _ in range(tabs)])
         return found
