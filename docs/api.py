@@ -99,7 +99,7 @@ def body(doc, ps, ret, links):
     text, errors = m[1], m[2]
     out = [text[:1].upper() + text[1:] + ('' if not text or text[-1] in '.?!:)' else '.'), '']
     for n, t, d, said in ps:
-        out.append(f":param {n.replace('*', chr(92)+'*')}: {said or ''}{f' Default: `{d}`.' if d and said else ''}".rstrip())
+        out.append(f":param {n.replace('*', chr(92)+'*')}: {said or ''}{f' (default: `{d}`)' if d and said and 'default' not in said else ''}".rstrip())
         if t: out.append(f":type {n.replace('*', chr(92)+'*')}: {t}")
     if ret[1]: out.append(f':returns: {ret[1]}')
     if errors: out.append(f':raises: {errors}')

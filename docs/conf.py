@@ -1,5 +1,6 @@
 """How Sphinx builds the site from what pages.py has gathered in _proc/ (`make docs`)."""
 import importlib.util
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -40,6 +41,7 @@ html_title = cfg['title']
 html_favicon = '_static/favicon.svg'
 html_context = dict(default_mode='auto')
 html_domain_indices = False
+html_search_scorer = str(here/'scorer.js')
 html_static_path = ['_static', str(mathjax)]
 html_css_files, html_js_files = ['site.css'], ['site.js']
 html_baseurl = cfg['doc_host'] + cfg['doc_baseurl'] + '/'
@@ -68,6 +70,12 @@ def buttons(app, page, template, context, doctree):
     context['header_buttons'] = found
 
 
+def signatures(app, page, template, context, doctree):
+    "Long signatures have a line a parameter, for which Sphinx writes lists that are none: make them plain lines"
+    def plain(m): return '<span>' + re.sub(r'<(/?)dd>', r'<\1span>', m[1]).replace('<span><em', '<span class="sig-line"><em') + '</span>'
+    if 'body' in context: context['body'] = re.sub(r'<dl>\s*((?:<dd><em class="sig-param.*?</dd>\s*)+)</dl>', plain, context['body'], flags=re.S)
+
+
 def originals(app, error):
     "What is downloaded is the notebook of the repository, not the one that was processed for the site"
     for path in pages.root.glob('nbs/*.ipynb'):
@@ -76,4 +84,5 @@ def originals(app, error):
 
 def setup(app):
     app.connect('html-page-context', buttons, priority=900)
+    app.connect('html-page-context', signatures)
     app.connect('build-finished', originals)

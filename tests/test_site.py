@@ -92,6 +92,13 @@ def seen(base):
     async def crawl(context):
         found, todo = {}, list(pages)
 
+        async def audited(page, *only):
+            "What axe says; what is still fading over or being laid out gets a second and a third look"
+            for wait in (300, 900, 2500):
+                await page.wait_for_timeout(wait)
+                if not (said := await page.evaluate(audit, *only)): break
+            return said
+
         async def tab():
             while todo:
                 name = todo.pop()
@@ -101,15 +108,13 @@ def seen(base):
                 await page.wait_for_function(ready)
                 o = found[name] = await page.evaluate(facts) | dict(bad=bad)
                 await page.evaluate(axe)
-                o['axe'] = await page.evaluate(audit)
+                o['axe'] = await audited(page)
                 await page.evaluate(theme, 'dark')
-                await page.wait_for_timeout(300)                   # colours fade over
+                o['axe'] += [f'dark, {v}' for v in await audited(page, ['color-contrast', 'link-in-text-block'])]
                 o['dark'] = await page.evaluate('() => getComputedStyle(document.body).backgroundColor')
-                o['axe'] += [f'dark, {v}' for v in await page.evaluate(audit, ['color-contrast', 'link-in-text-block'])]
                 await page.set_viewport_size(dict(width=380, height=800))
-                await page.wait_for_timeout(600)                   # until what scrolls can be reached
+                o['axe'] += [f'phone, {v}' for v in await audited(page, ['scrollable-region-focusable', 'target-size'])]
                 o['wide'] = await page.evaluate(wide)
-                o['axe'] += [f'phone, {v}' for v in await page.evaluate(audit, ['scrollable-region-focusable', 'target-size'])]
                 await page.close()
         await asyncio.gather(*[tab() for _ in range(tabs)])
         return found

@@ -100,7 +100,7 @@ const Playground = (() => {
   const $ = id => document.getElementById(id), form = $('play');
   if (!form) return;
   const node = (tag, cls, text) => Object.assign(document.createElement(tag), {className: cls ?? '', textContent: text ?? ''});
-  const percent = p => p >= .9995 ? '100 %' : p < .0005 ? '0 %' : `${(100*p).toPrecision(3)} %`;
+  const percent = p => p < .001 ? '< 0.1 %' : p > .999 ? '> 99.9 %' : `${(100*p).toFixed(1)} %`;
 
   function verdict({word, true: expected, ok}) {
     return ok ? 'right' : ok === null ? 'nothing to compare with' : `wrong: the count has “${expected}”`;
