@@ -46,9 +46,9 @@ docs: .venv/.made ## Build the documentation site into _docs
 
 serve: .venv/.made ## Show the site, and build it anew whenever a source changes
 	@$(BIN)/python docs/pages.py
-	@$(BIN)/sphinx-autobuild -q -c docs --port 0 --open-browser --pre-build '$(BIN)/python docs/pages.py' --ignore '*/_proc/*' --watch nbs --watch rnnlm --watch docs _proc _docs
+	@$(BIN)/sphinx-autobuild -q -c docs --port 0 --pre-build '$(BIN)/python docs/pages.py' --ignore '*/_proc/*' --watch nbs --watch rnnlm --watch docs _proc _docs
 
-browser: docs ## Build the site, then try it in Chromium: pages, links, search, themes, playground, accessibility
+browser: .venv/.made ## Try the built site in Chromium: pages, links, search, themes, playground, accessibility
 	@SITE_TEST=must $(BIN)/pytest tests/test_site.py
 
 playground: .venv/.made ## Train the playground's model anew and write its weights: ten seconds
