@@ -31,14 +31,22 @@ def read(text, site=True):
         for o in cell.outputs:
             data = o.get('data', {})
             if 'text/markdown' in data: data['text/markdown'] = re.sub(r'\]\((\w+)\.ipynb', r'](\1.html', ''.join(data['text/markdown']))
-        if cell.source.startswith('show_doc('): as_markdown(cell)
+        if cell.source.startswith('show_doc('): as_markdown(cell, shown=code_follows(nb.cells, cell))
     return nb
 
 
-def as_markdown(cell):
-    "Put what nbdev wrote about a function or class in the place of the cell that asked for it"
+def code_follows(cells, cell):
+    "Is the code that `cell` documents shown right below it?"
+    later = cells[cells.index(cell)+1:][:1]
+    return bool(later) and later[0].cell_type == 'code' and later[0].source.startswith('#| code-fold: show')
+
+
+def as_markdown(cell, shown=False):
+    "Put what nbdev wrote about a function or class in the place of the cell that asked for it; only its title if the code, which says the same, is shown"
     text = ''.join(''.join(o.data.get('text/markdown', '')) for o in cell.outputs if 'data' in o)
-    cell.update(cell_type='markdown', source=re.sub(r'^---\n+', '', text), metadata={})
+    text = re.sub(r'^---\n+', '', text)
+    if shown and (title := re.search(r'^#+ .+$', text, re.M)): text = title[0]
+    cell.update(cell_type='markdown', source=text, metadata={})
     del cell['outputs'], cell['execution_count']
 
 

@@ -201,9 +201,12 @@ def test_theme_button_and_disk(base):
             bad = watched(page, 'file://')
             await page.goto((site/name).as_uri())
             await page.wait_for_function(ready)
+            await page.wait_for_selector('.theme-change-button.active', state='attached')         # the theme's script is ready
             modes = [await page.evaluate('() => document.documentElement.dataset.theme')]
-            for _ in range(3):
+            for mode in ('dark', 'light'):
                 await page.click('.theme-switch-button:visible')
+                await page.wait_for_timeout(300)                   # until the menu has found its place
+                await page.click(f'.theme-change-button[data-mode={mode}]:visible')
                 modes.append(await page.evaluate('() => document.documentElement.dataset.theme'))
             found.append((name, bad, set(modes), await page.evaluate("() => document.querySelectorAll('mjx-container').length > 0 || !document.querySelector('.math')")))
             await page.close()
