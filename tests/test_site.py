@@ -159,6 +159,7 @@ def test_links_and_anchors(seen, base):
 
     def dead(link):
         url, anchor = urldefrag(link)
+        if '.github.io/' in url: return link                       # the site itself, somewhere else
         if not url.startswith(base): return None if url.startswith(('https:', 'mailto:', 'javascript:')) else link
         url = url + 'index.html' if url.endswith('/') else url
         if url in anchors: return link if anchor and unquote(anchor) not in anchors[url] else None
