@@ -28,8 +28,8 @@ def to_reference(text, role=True):
     "nbdev's links to names, which know no API reference, made links to it; in a box of code only the name is left"
     def link(m):
         if m[1] not in modules(): return m[0]
-        name = f'{modules()[m[1]]}.{m[1]}'
-        return f'{{py:obj}}`~{name}`' if role else f"[`{m[1]}`](api/{modules()[m[1]].split('.')[-1]}.html#{name})"
+        name = f"{modules()[m[1]]}.{m[1].split('.')[0]}"           # a method's place is in its class
+        return f'{{py:obj}}`{m[1]} <{name}>`' if role else f"[`{m[1]}`](api/{modules()[m[1]].split('.')[-1]}.html#{name})"
     parts = re.split(r'(^```.*?^```)', text, flags=re.M | re.S)
     return ''.join(linked.sub(r'\1' if i % 2 else link, o) for i, o in enumerate(parts))
 
