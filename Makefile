@@ -6,7 +6,7 @@ export OMP_NUM_THREADS ?= 1
 export PYTHONDONTWRITEBYTECODE = 1
 NOTEBOOKS := $(sort $(wildcard nbs/*.ipynb))
 
-.PHONY: help reproduce test style notebooks readme docs hooks reference variants newest check clean
+.PHONY: help reproduce test style notebooks readme docs serve browser playground hooks reference variants newest check clean
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -40,10 +40,19 @@ readme: .venv/.made ## Make README.md from nbs/index.ipynb
 	@$(BIN)/python docs/cells.py
 
 docs: .venv/.made ## Build the documentation site into _docs
-	@rm -rf _proc && $(BIN)/python -c 'from nbdev.serve import proc_nbs; proc_nbs(n_workers=2)'
-	@cp docs/_toc.yml CONTRIBUTING.md CHANGELOG.md CITATION.cff LICENSE _proc/
+	@rm -rf _proc _docs && $(BIN)/python docs/pages.py
 	@$(BIN)/sphinx-build -q -W --keep-going -E -c docs _proc _docs
 	@echo 'Built: _docs/index.html'
+
+serve: .venv/.made ## Show the site, and build it anew whenever a source changes
+	@$(BIN)/python docs/pages.py
+	@$(BIN)/sphinx-autobuild -q -c docs --port 0 --pre-build '$(BIN)/python docs/pages.py' --ignore '*/_proc/*' --watch nbs --watch rnnlm --watch docs _proc _docs
+
+browser: .venv/.made ## Try the built site in Chromium: pages, links, search, themes, playground, accessibility
+	@SITE_TEST=must $(BIN)/pytest tests/test_site.py
+
+playground: .venv/.made ## Train the playground's model anew and write its weights: ten seconds
+	@$(BIN)/python -c 'from rnnlm.playground import make_playground; print(make_playground())'
 
 reference: .venv/.made ## Make the reference anew: 200 seeds of each model, about forty minutes; it resumes
 	@$(BIN)/rnnlm_reproduce --models LMModel4,LMModel5,LMModel6,LMModel7 --seeds 200 --first_seed 1000 --out results/reference --reference_to rnnlm/tables/reference.csv.gz

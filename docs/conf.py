@@ -1,22 +1,88 @@
-"""How Sphinx builds the site from the notebooks that nbdev has processed into _proc/ (`make docs`)."""
+"""How Sphinx builds the site from what pages.py has gathered in _proc/ (`make docs`)."""
+import importlib.util
+import re
+import shutil
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+here = Path(__file__).parent
+sys.path.insert(0, str(here))
+import pages                                             # noqa: E402
 
-project, author, copyright = 'rnnlm', 'the rnnlm maintainers', '2026, the rnnlm maintainers'
-extensions = ['myst_nb', 'sphinx_external_toc']
+cfg = pages.settings()
+project, author, release, copyright = cfg['lib_name'], cfg['author'], cfg['version'], cfg['copyright']
+extensions = ['myst_nb', 'sphinx_external_toc', 'sphinx_copybutton']
 external_toc_path = '_toc.yml'
 exclude_patterns = ['**.ipynb_checkpoints']
 
 nb_custom_formats = {'.ipynb': 'cells.read'}
 nb_render_markdown_format = 'gfm'
 nb_execution_mode = 'off'
+nb_code_prompt_show, nb_code_prompt_hide = 'Show the code', 'Hide the code'
 nb_mime_priority_overrides = [('html', 'image/svg+xml', 0), ('html', 'text/html', 5)]
-myst_enable_extensions = ['dollarmath', 'amsmath', 'colon_fence', 'attrs_inline']
+nb_ipywidgets_js = {}                                    # they would come from another host, and no notebook has a widget
+myst_enable_extensions = ['dollarmath', 'amsmath', 'colon_fence', 'attrs_inline', 'fieldlist']
 myst_heading_anchors = 4
 suppress_warnings = ['mystnb.unknown_mime_type', 'misc.highlighting_failure']     # nbdev prints defaults by their repr
 
+add_module_names = False
+python_display_short_literal_types = True
+python_maximum_signature_line_length = 70
+toc_object_entries_show_parents = 'hide'
+
+# MathJax from PyPI, as one file: with its letters in it, it asks for no other, which a browser would not give to a page from a disk.
+mathjax = Path(importlib.util.find_spec('sphinx-mathjax-offline').origin).parent/'static/mathjax/tex-svg-full.js'
+mathjax_path = mathjax.name
+mathjax3_config = dict(options=dict(enableMenu=False))
+copybutton_selector = 'div.cell_input div.highlight pre, div.highlight-bash pre, div.highlight-python pre, div.highlight-bibtex pre'
+
 html_theme = 'sphinx_book_theme'
-html_title = 'rnnlm'
-html_theme_options = dict(show_toc_level=2, home_page_in_toc=True)
+html_title = cfg['title']
+html_favicon = '_static/favicon.svg'
+html_context = dict(default_mode='auto')
+html_domain_indices = False
+html_search_scorer = str(here/'scorer.js')
+html_static_path = ['_static', str(mathjax)]
+html_css_files, html_js_files = ['site.css'], ['site.js']
+html_baseurl = cfg['doc_host'] + cfg['doc_baseurl'] + '/'
+html_theme_options = dict(navbar_persistent=[], article_header_end=['article-header-buttons.html'], show_toc_level=2, home_page_in_toc=True, use_download_button=False, use_fullscreen_button=False,
+                          repository_url=cfg['git_url'], repository_branch=cfg['branch'], pygments_light_style='a11y-high-contrast-light', pygments_dark_style='a11y-high-contrast-dark')
+
+
+def origin(page):
+    "The file of the repository that a page is made from"
+    if page.startswith('api/'): return 'nbs/' + pages.api.Module(pages.root/f'rnnlm/{page[4:]}.py', pages.root, '').nb.split('/')[-1]
+    for path in (f'nbs/{page}.ipynb', f'docs/{page}.md', f'{page}.md'):
+        if (pages.root/path).exists(): return path
+    return {'cite': 'CITATION.cff', 'reference': 'docs/api.py'}.get(page)
+
+
+def buttons(app, page, template, context, doctree):
+    "Edit, open in Colab, download: what the theme hides in menus"
+    path = doctree is not None and origin(page)
+    if not path: return
+    def button(text, url, icon, label): return dict(type='link', text=text, tooltip=text, url=url, icon=icon, label=label)
+    found = [button('Edit on GitHub', f"{cfg['git_url']}/edit/{cfg['branch']}/{path}", 'fab fa-github', 'edit')]
+    if path == f'nbs/{page}.ipynb':
+        repo = cfg['git_url'].split('github.com/')[-1]
+        found += [button('Open in Colab', f"https://colab.research.google.com/github/{repo}/blob/{cfg['branch']}/{path}", 'fas fa-play', 'colab'),
+                  button('Download notebook', f"{context['pathto']('_sources', 1)}/{page}.ipynb", 'fas fa-download', 'download')]
+    context['header_buttons'] = found
+
+
+def signatures(app, page, template, context, doctree):
+    "Long signatures have a line a parameter, for which Sphinx writes lists that are none: make them plain lines"
+    def plain(m): return '<span>' + re.sub(r'<(/?)dd>', r'<\1span>', m[1]).replace('<span><em', '<span class="sig-line"><em') + '</span>'
+    if 'body' in context: context['body'] = re.sub(r'<dl>\s*((?:<dd><em class="sig-param.*?</dd>\s*)+)</dl>', plain, context['body'], flags=re.S)
+
+
+def originals(app, error):
+    "What is downloaded is the notebook of the repository, not the one that was processed for the site"
+    for path in pages.root.glob('nbs/*.ipynb'):
+        if error is None: shutil.copy(path, Path(app.outdir)/'_sources'/path.name)
+
+
+def setup(app):
+    app.connect('html-page-context', buttons, priority=900)
+    app.connect('html-page-context', signatures)
+    app.connect('build-finished', originals)

@@ -1,0 +1,18 @@
+'use strict';
+// A page from a disk may not read others, so the search shows its finds without their first lines.
+if (location.protocol === 'file:' && typeof DOCUMENTATION_OPTIONS !== 'undefined') DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+
+// What scrolls must be reachable with the keyboard, also after the window has changed.
+(() => {
+  const boxes = '.bd-article pre, .bd-article .cell_output, .bd-article .output, .bd-article mjx-container, .pst-scrollable-table-container';
+  function reach() {
+    for (const o of document.querySelectorAll(boxes)) if (o.scrollWidth > o.clientWidth && getComputedStyle(o).overflowX !== 'visible') o.tabIndex = 0;
+  }
+  let soon;
+  addEventListener('load', async () => {
+    for (const o of document.querySelectorAll('nav summary:not([aria-label])')) o.setAttribute('aria-label', 'Show or hide the pages below');
+    await window.MathJax?.startup?.promise;
+    reach();
+    addEventListener('resize', () => { clearTimeout(soon); soon = setTimeout(reach, 350); });        // after the theme's own
+  });
+})();

@@ -1,0 +1,71 @@
+"""Gather in _proc/ all that the site is made of: notebooks as nbdev processes them, this folder's pages, and those made from the source.
+
+Nothing that is unchanged is written anew, so that Sphinx builds only what has changed (`make serve`).
+"""
+import os
+import re
+from configparser import ConfigParser
+from pathlib import Path
+
+import yaml
+from nbdev.serve import proc_nbs
+
+import api
+
+root = Path(__file__).parent.parent
+out = root/'_proc'
+
+
+def settings():
+    "settings.ini, and the address of the repository's files"
+    cfg = ConfigParser(delimiters=['='])
+    cfg.read(root/'settings.ini', encoding='utf-8')
+    cfg = dict(cfg['DEFAULT'])
+    return cfg | dict(blob=f"{cfg['git_url']}/blob/{cfg['branch']}")
+
+
+def put(name, text):
+    "Write `text` to `name`, unless that is what it holds"
+    path = out/name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or path.read_text(encoding='utf-8') != text: path.write_text(text, encoding='utf-8')
+
+
+def contents():
+    "The table of contents, less the notebooks that are not there, which are named"
+    toc = yaml.safe_load((root/'docs/_toc.yml').read_text(encoding='utf-8'))
+    def there(entry): return 'glob' in entry or any((out/f"{entry['file']}{s}").exists() for s in ('.ipynb', '.md'))
+    for part in toc['subtrees']:
+        gone = [o['file'] for o in part['entries'] if not there(o)]
+        if gone: print('Left out of the contents, since there is no such page:', ', '.join(gone))
+        part['entries'] = [o for o in part['entries'] if there(o)]
+    return yaml.safe_dump(toc | dict(subtrees=[o for o in toc['subtrees'] if o['entries']]), sort_keys=False, allow_unicode=True)
+
+
+def cite(cfg):
+    "How to cite, from CITATION.cff"
+    cff = yaml.safe_load((root/'CITATION.cff').read_text(encoding='utf-8'))
+    def people(o): return ' and '.join('{' + a['name'] + '}' if 'name' in a else f"{a['family-names']}, {a['given-names']}" for a in o['authors'])
+    def bib(kind, key, **fields): return [f'@{kind}{{{key},', *(f'  {k} = {{{v}}},' for k, v in fields.items()), '}']
+    own = bib('software', cfg['lib_name'], title='{' + cff['title'] + '}', author=people(cff), version=cff['version'], year=cff['date-released'].year, url=cfg['git_url'])
+    refs = []
+    for o in cff['references']:
+        key = f"{o['authors'][0]['family-names'].lower()}{o['year']}"
+        extra = {'publisher': o['publisher']['name']} if 'publisher' in o else {'note': ', '.join(i['value'] for i in o.get('identifiers', []))}
+        refs += ['', *bib(o['type'], key, title='{' + o['title'] + '}', author=people(o), year=o['year'], **extra)]
+    return '\n'.join(['# Cite', '', cff['message'], '', '```bibtex', *own, *refs, '```', '',
+                      f"In the Citation File Format: [CITATION.cff]({cfg['blob']}/CITATION.cff). The licence of code and prose is [Apache 2.0]({cfg['blob']}/LICENSE).", ''])
+
+
+def main():
+    cfg = settings()
+    os.chdir(root)
+    proc_nbs(n_workers=2)
+    for name in ('CONTRIBUTING.md', 'CHANGELOG.md', 'CITATION.cff', 'LICENSE'): put(name, (root/name).read_text(encoding='utf-8'))
+    for path in (root/'docs').glob('*.md'): put(path.name, re.sub(r'\]\(\.\./nbs/', '](', path.read_text(encoding='utf-8')))
+    for name, text in api.pages(root, cfg['blob']).items(): put(name, text)
+    put('cite.md', cite(cfg))
+    put('_toc.yml', contents())
+
+
+if __name__ == '__main__': main()
