@@ -46,17 +46,27 @@ recipes = dict(
     LMModel6=dict(table='Table 2', net=(LMModel6, 64, 2),      learner=Learner,     fit=dict(lr_max=1e-2)),
     LMModel7=dict(table='Table 3', net=(LMModel7, 64, 2, 0.4), learner=TextLearner, fit=dict(lr_max=1e-2, wd=0.1)))
 
-# %% ../nbs/11_study.ipynb #9b56ce14
-def never_reset(learn): learn.model.reset = lambda: None
-def never_keep(learn): learn.model.keep = lambda h: None
-def untie(learn): learn.model.h_o = torch.nn.Linear(*reversed(learn.model.i_h.weight.shape))
+# %% ../nbs/11_study.ipynb #cf63a890
+def never_reset(learn):
+    "The state goes on from training to validation and back"
+    learn.model.reset = lambda: None
+
+def never_keep(learn):
+    "Each batch begins with zeros"
+    learn.model.keep = lambda h: None
+
+def untie(learn):
+    "An output layer of its own, as it is made by default"
+    learn.model.h_o = torch.nn.Linear(*reversed(learn.model.i_h.weight.shape))
 
 class Cut(Callback):
     "Stop after 15 epochs of a schedule that is made for more"
     def before_epoch(self):
         if self.epoch == 15: raise CancelFitException()
 
-def cut_schedule(learn): learn.add_cb(Cut())
+def cut_schedule(learn):
+    "Train 15 epochs of a longer schedule"
+    learn.add_cb(Cut())
 
 def late_targets():
     "The chapter's batches with each target one token too far ahead"
@@ -192,10 +202,12 @@ def _record(model, seed, cond):
     return dict(model=model, seed=seed, **cond, python=platform.python_version(), cpu=_cpu(), threads=1, started=start.isoformat(timespec='seconds'), seconds=sec,
                 peak_mb=_peak(), finite=bool(np.isfinite(C).all(axis=None)), curves={c: [x if np.isfinite(x) else None for x in C[c].tolist()] for c in C})
 
-# %% ../nbs/11_study.ipynb #440133d5
+# %% ../nbs/11_study.ipynb #fe3f0a80
 class Runs:
     "The finished runs of a study, a line each in `out/runs.jsonl`; `StudyError` if the folder can't be written or a line can't be read"
-    def __init__(self, out):
+    def __init__(self,
+        out, # Folder, made if it is missing
+    ):
         self.path,self.read,self.keys = Path(out)/'runs.jsonl',0,set()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -207,7 +219,9 @@ class Runs:
         "The file, locked: other studies on the same folder wait"
         with FileLock(self.path.with_suffix('.lock')), open(self.path, 'ab+') as f: yield f
 
-    def append(self, rec):
+    def append(self,
+        rec:dict, # As `load` gives them
+    ):
         "Add a finished run, unless another study has added the same one meanwhile"
         try:
             with self._open() as f:
@@ -276,7 +290,7 @@ def _workers(backend, jobs, scheduler):
 def _bar(total, initial): return tqdm(total=total, initial=initial, desc='training', unit='run', mininterval=.5 if sys.stderr.isatty() else 10)
 def _is_death(e): return isinstance(e, TerminatedWorkerError) or type(e).__name__ == 'KilledWorker'
 
-# %% ../nbs/11_study.ipynb #9cca7a21
+# %% ../nbs/11_study.ipynb #1f930cac
 def study(
     models:list[str]=('LMModel5','LMModel6','LMModel7'), # Which models to train; `variants` too
     seeds=4, # How many seeds, from 0 on, or the seeds themselves
@@ -323,7 +337,9 @@ def _asked(models, seeds, jobs, backend):
     except ValueError as e: raise StudyError(str(e)) from None
     return models,seeds
 
-def as_runs(recs) -> pd.DataFrame:
+def as_runs(
+    recs, # Runs, as `Runs.load` gives them
+) -> pd.DataFrame: # As `study` gives it
     "Lines of `runs.jsonl` as one table"
     return pd.concat([pd.DataFrame(dict(model=r['model'], seed=r['seed'], epoch=range(15)) | {c: np.array(v, float) for c,v in r['curves'].items()}) for r in recs], ignore_index=True)
 
@@ -396,7 +412,7 @@ def summary(
     tables = '\n\n'.join('\n'.join([_title(m, o), _rows(o).to_string(), *_tails(o)]) for m,o in _sections(v))
     return f'{tables}\n\n{_legend}\n\n{_headline(v)}'
 
-# %% ../nbs/11_study.ipynb #7c2edd89
+# %% ../nbs/11_study.ipynb #ed8c1852
 def _markdown(df):
     rows = [['', *df.columns], ['---']*(df.shape[1]+1), *([i, *r] for i,r in zip(df.index, df.values.tolist()))]
     return '\n'.join('| ' + ' | '.join(o) + ' |' for o in rows)
@@ -408,8 +424,9 @@ def _how(runs):
     made = {k: v for m in n.index for k,v in conditions(m).items() if k!='code'} | dict(python=platform.python_version(), cpu=_cpu(), threads='1 a run')
     return dict(runs={m: int(o) for m,o in n.items()}, not_finite=[f'{o.model}, seed {o.seed}' for o in odd.itertuples()], moved=gone, made_with=made)
 
-_style = """body{font:16px/1.5 system-ui,sans-serif;max-width:62em;margin:2em auto;padding:0 1em;color:#222;background:#fff}
-table{border-collapse:collapse;display:block;overflow-x:auto}td,th{padding:.3em .8em;border-bottom:1px solid #ccc;text-align:right}td:first-child{text-align:left}svg{max-width:100%;height:auto;background:#fff}
+_style = """body{font:15px/1.5 system-ui,sans-serif;max-width:64em;margin:2em auto;padding:0 1em;color:#222;background:#fff}h2{font-size:1.15em;margin-top:2em}
+table{border-collapse:collapse;display:block;overflow-x:auto}td,th{padding:.3em .7em;border-bottom:1px solid #ccc;text-align:right;white-space:nowrap}td:first-child{text-align:left}
+figure{margin:1em 0;overflow-x:auto}svg{width:100%;min-width:44em;height:auto;background:#fff}
 @media(prefers-color-scheme:dark){body{color:#ddd;background:#16181c}td,th{border-color:#444}}"""
 
 def _html(text, out):
