@@ -1,6 +1,7 @@
 """The command `rnnlm_reproduce`, as a user meets it: what a notebook can't show well."""
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,8 +27,26 @@ def test_verdict_and_report(finished):
     assert p.returncode == 0, p.stderr
     assert 'Table 1, LMModel5: reproduced' in p.stdout and 'All reproduced.' in p.stdout
     report = (out/'report.md').read_text()
-    assert report.startswith('# All tables are reproduced') and '](LMModel5.svg)' in report
+    assert report.startswith('# All reproduced.') and '](LMModel5.svg)' in report
     assert (out/'LMModel5.svg').stat().st_size > 10_000
+
+
+def test_report_is_one_page_that_needs_no_other_file(finished):
+    page = (finished[0]/'report.html').read_text()
+    assert page.count('<svg') == 1 and '<img' not in page and '<table>' in page
+    addresses = set(re.findall(r'(?:src|href)="([^"]*)"', page))
+    assert all(o.startswith('#LMModel5-') for o in addresses), addresses
+    ids = re.findall(r'id="([^"]*)"', page)
+    assert len(ids) == len(set(ids)) and {o[1:] for o in addresses} <= set(ids)
+
+
+def test_verdict_for_programs(finished):
+    v = json.loads((finished[0]/'verdict.json').read_text())
+    assert v['reproduced'] is True and v['runs'] == {'LMModel5': 1} and v['not_finite'] == [] and v['moved'] is None
+    table, = v['tables']
+    assert table['model'] == 'LMModel5' and set(table['curves']) == {'train_loss', 'valid_loss', 'accuracy'}
+    accuracy = table['curves']['accuracy']
+    assert accuracy['published'] == 0.487874 and accuracy['reference_seeds'] >= 200 and accuracy['p'] <= accuracy['p_holm']
 
 
 def test_second_call_trains_nothing(finished):
@@ -51,7 +70,7 @@ def test_accuracies_are_whole_counts(finished):
     (['--seeds', 'x'], "--seeds: a whole number is needed, not 'x'"),
     (['--first_seed', '-1'], 'seed: must be a whole number of at least 0, not -1'),
     (['--jobs', '-2'], 'jobs: at least 1 is needed, not -2'),
-    (['--backend', 'smoke'], "backend: 'smoke' is unknown; there are loky, sequential"),
+    (['--backend', 'smoke'], "backend: 'smoke' is unknown; there are loky, dask, sequential"),
     (['--reference_to', 'x.txt'], '--reference_to: a file that ends in .csv.gz is needed'),
 ])
 def test_bad_request(args, says, tmp_path):
@@ -68,7 +87,7 @@ def test_folder_that_cannot_be_written(tmp_path):
     assert (tmp_path/'file').read_text() == 'mine'
 
 
-@pytest.mark.parametrize('damage', [lambda b: b'garbage\n' + b, lambda b: b + b'garbage', lambda b: b.replace(b'"seed": 0', b'"seed": "a"'),
+@pytest.mark.parametrize('damage', [lambda b: b'garbage\n' + b, lambda b: b + b'garbage', lambda b: b.replace(b'"seed":0', b'"seed":"a"'),
                                     lambda b: b + b'{}\n', lambda b: b + b'\x00\xff\n'])
 def test_damaged_results(finished, tmp_path, damage):
     data = damage((finished[0]/'runs.jsonl').read_bytes())

@@ -62,7 +62,7 @@ def test_the_chapters_own_batching_gives_the_same_table():
     pd.testing.assert_frame_equal(run('LMModel5', 0, dls=dls), run('LMModel5', 0), check_exact=True)
 
 
-@pytest.mark.parametrize('model', ['LMModel4', 'LMModel5', 'LMModel6', 'LMModel7'])
+@pytest.mark.parametrize('model', ['LMModel4', 'LMModel5', 'LMModel6', 'LMModel7', 'LMModel5: batches shuffled', 'LMModel6: targets one token late', 'LMModel7: no tying', 'LMModel7: state not kept'])
 def test_the_stored_reference_is_what_this_code_gives(model):
     "Its first seed again: the first epoch agrees beyond what another CPU's rounding changes, where another seed's does not"
     from rnnlm.tables import reference
@@ -72,3 +72,10 @@ def test_the_stored_reference_is_what_this_code_gives(model):
     columns = ['train_loss', 'valid_loss']
     assert (again[columns] - first[columns]).abs().max() < 1e-3
     assert (again[columns] - second[columns]).abs().max() > 5e-3
+
+
+def test_every_variant_has_its_stored_runs():
+    from rnnlm.study import variants
+    from rnnlm.tables import provenance, reference
+    assert set(variants) == set(provenance('variants')['models'])
+    assert all(reference(v).seed.nunique() >= 16 for v in variants)
