@@ -38,8 +38,8 @@ from .rnn import LMModel4, LMModel5
 from .tables import check_published, check_run, curves, holm, level, n_valid, plot_against, reference
 from .weight_tying import LMModel7
 
-# %% ../nbs/11_study.ipynb #7c843dde
-recipes = dict(
+# %% ../nbs/11_study.ipynb #43056739
+recipes = dict(                                                    # the chapter's models: how each is made and trained
     LMModel4=dict(table='Table 0', net=(LMModel4, 64),         learner=Learner,     fit=dict(lr_max=3e-3)),
     LMModel5=dict(table='Table 1', net=(LMModel5, 64, 2),      learner=Learner,     fit=dict(lr_max=3e-3)),
     LMModel6=dict(table='Table 2', net=(LMModel6, 64, 2),      learner=Learner,     fit=dict(lr_max=1e-2)),
@@ -86,7 +86,7 @@ def _shuffled():
     dls.loaders[0] = Shuffled(dls.train.dataset, device=torch.device('cpu'))
     return dls
 
-# %% ../nbs/11_study.ipynb #75f81a49
+# %% ../nbs/11_study.ipynb #38e96eda
 def _variants():
     def seven(wd=.1, p=.4, alpha=2., beta=1., tied=True, **kwargs):
         return dict(net=(LMModel7, 64, 2, p), fit=dict(lr_max=1e-2, wd=wd), kwargs=dict(alpha=alpha, beta=beta, **kwargs)) | ({} if tied else dict(change=_untie))
@@ -102,7 +102,7 @@ def _variants():
         'tying alone': seven(**none | dict(tied=True)), 'weight decay alone': seven(**none | dict(wd=.1))}
     return {f'{m}: {k}': recipes[m] | dict(of=m) | v for m,vs in mistakes.items() for k,v in vs.items()}
 
-variants = _variants()
+variants = _variants()                                             # recipes with one thing changed, by name: `of` says what each claims to be
 
 def _recipe(model):
     if model in recipes: return recipes[model]
