@@ -45,7 +45,7 @@ recipes = dict(                                                    # the chapter
     LMModel6=dict(table='Table 2', net=(LMModel6, 64, 2),      learner=Learner,     fit=dict(lr_max=1e-2)),
     LMModel7=dict(table='Table 3', net=(LMModel7, 64, 2, 0.4), learner=TextLearner, fit=dict(lr_max=1e-2, wd=0.1)))
 
-# %% ../nbs/11_study.ipynb #a419b2e7
+# %% ../nbs/11_study.ipynb #19ec730e
 def _never_reset(learn):
     "The state goes on from training to validation and back"
     learn.model.reset = lambda: None
@@ -58,6 +58,7 @@ def _untie(learn):
     "An output layer of its own, as it is made by default"
     learn.model.h_o = torch.nn.Linear(*reversed(learn.model.i_h.weight.shape))
 
+# %% ../nbs/11_study.ipynb #99a9e1c3
 class _Cut(Callback):
     "Stop after 15 epochs of a schedule that is made for more"
     def before_epoch(self):
@@ -67,6 +68,7 @@ def _cut_schedule(learn):
     "Train 15 epochs of a longer schedule"
     learn.add_cb(_Cut())
 
+# %% ../nbs/11_study.ipynb #6f1b22c5
 def _late_targets():
     "The chapter's batches with each target one token too far ahead"
     tokens = tokenize(human_numbers())
@@ -86,7 +88,7 @@ def _shuffled():
     dls.loaders[0] = Shuffled(dls.train.dataset, device=torch.device('cpu'))
     return dls
 
-# %% ../nbs/11_study.ipynb #38e96eda
+# %% ../nbs/11_study.ipynb #291c96b5
 def _variants():
     def seven(wd=.1, p=.4, alpha=2., beta=1., tied=True, **kwargs):
         return dict(net=(LMModel7, 64, 2, p), fit=dict(lr_max=1e-2, wd=wd), kwargs=dict(alpha=alpha, beta=beta, **kwargs)) | ({} if tied else dict(change=_untie))
@@ -104,6 +106,7 @@ def _variants():
 
 variants = _variants()                                             # recipes with one thing changed, by name: `of` says what each claims to be
 
+# %% ../nbs/11_study.ipynb #3eff075d
 def _recipe(model):
     if model in recipes: return recipes[model]
     if model in variants: return variants[model]
@@ -289,7 +292,7 @@ def _workers(backend, jobs, scheduler):
 def _bar(total, initial): return tqdm(total=total, initial=initial, desc='training', unit='run', mininterval=.5 if sys.stderr.isatty() else 10)
 def _is_death(e): return isinstance(e, TerminatedWorkerError) or type(e).__name__ == 'KilledWorker'
 
-# %% ../nbs/11_study.ipynb #1f930cac
+# %% ../nbs/11_study.ipynb #00d39b28
 def study(
     models:list[str]=('LMModel5','LMModel6','LMModel7'), # Which models to train; `variants` too
     seeds=4, # How many seeds, from 0 on, or the seeds themselves
@@ -323,6 +326,7 @@ def study(
         if todo: print(f'a worker process was killed (short of memory?); what it had under way is done again, {len(todo)} runs are left', file=sys.stderr)
     return as_runs(done[m,s] for m in models for s in seeds)
 
+# %% ../nbs/11_study.ipynb #961469ca
 def _asked(models, seeds, jobs, backend):
     try:
         models = list(dict.fromkeys([models] if isinstance(models, str) else models))
@@ -336,6 +340,7 @@ def _asked(models, seeds, jobs, backend):
     except ValueError as e: raise StudyError(str(e)) from None
     return models,seeds
 
+# %% ../nbs/11_study.ipynb #541a48ba
 def as_runs(
     recs, # Runs, as `Runs.load` gives them
 ) -> pd.DataFrame: # As `study` gives it
@@ -373,7 +378,7 @@ def moved(
     df = pd.DataFrame(rows).T.rename_axis(['model','curve'])
     return df.assign(p_holm=holm(df.p), moved=lambda d: d.p_holm < level)
 
-# %% ../nbs/11_study.ipynb #cffdf084
+# %% ../nbs/11_study.ipynb #bc983375
 def _pm(mean, sd): return f'{mean:.4f}' + ('' if np.isnan(sd) else f' ± {sd:.4f}')
 
 def _rows(v):
@@ -383,6 +388,7 @@ def _rows(v):
                          'deviation (bound)': [f'{d:+.1f} ({b:.1f})' for d,b in zip(v.deviation, v.bound)],
                          'reproduced': ['yes' if o else 'NO' for o in v.reproduced]}, index=[o.replace('_',' ') for o in v.index])
 
+# %% ../nbs/11_study.ipynb #99fdbac7
 def _title(m, v):
     n,N = int(v.seeds.iloc[0]),int(v.reference_seeds.iloc[0])
     return f"{_recipe(m)['table']}, {m}: {'reproduced' if v.reproduced.all() else 'NOT reproduced'} ({n} seed{'s'*(n>1)} here, {N} in the reference)"
@@ -395,6 +401,7 @@ def _tails(v):
     return [f"The published {c.replace('_',' ')} is a {'low' if o < .5 else 'high'} draw: {int(b if o < .5 else n-b)} of {int(n)} seeds end {'below' if o < .5 else 'above'} it."
             for c,o,b,n in zip(v.index, share, v.below, v.reference_seeds) if not 1/6 < o < 5/6]
 
+# %% ../nbs/11_study.ipynb #5f2bce27
 def _headline(v):
     tables = [_recipe(m)['table'] for m,o in _sections(v) if not o.reproduced.all()]
     return 'All reproduced.' if not tables else f"Not reproduced: {', '.join(tables)}."
@@ -411,7 +418,7 @@ def summary(
     tables = '\n\n'.join('\n'.join([_title(m, o), _rows(o).to_string(), *_tails(o)]) for m,o in _sections(v))
     return f'{tables}\n\n{_legend}\n\n{_headline(v)}'
 
-# %% ../nbs/11_study.ipynb #ed8c1852
+# %% ../nbs/11_study.ipynb #3375b354
 def _markdown(df):
     rows = [['', *df.columns], ['---']*(df.shape[1]+1), *([i, *r] for i,r in zip(df.index, df.values.tolist()))]
     return '\n'.join('| ' + ' | '.join(o) + ' |' for o in rows)
@@ -423,6 +430,7 @@ def _how(runs):
     made = {k: v for m in n.index for k,v in conditions(m).items() if k!='code'} | dict(python=platform.python_version(), cpu=_cpu(), threads='1 a run')
     return dict(runs={m: int(o) for m,o in n.items()}, not_finite=[f'{o.model}, seed {o.seed}' for o in odd.itertuples()], moved=gone, made_with=made)
 
+# %% ../nbs/11_study.ipynb #671d550d
 _style = """body{font:15px/1.5 system-ui,sans-serif;max-width:64em;margin:2em auto;padding:0 1em;color:#222;background:#fff}h2{font-size:1.15em;margin-top:2em}
 table{border-collapse:collapse;display:block;overflow-x:auto}td,th{padding:.3em .7em;border-bottom:1px solid #ccc;text-align:right;white-space:nowrap}td:first-child{text-align:left}
 figure{margin:1em 0;overflow-x:auto}svg{width:100%;min-width:44em;height:auto;background:#fff}
@@ -439,6 +447,7 @@ def _html(text, out):
     title = text.splitlines()[0].lstrip('# ')
     return f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>{title}</title><style>{_style}</style></head><body>{body}</body></html>\n'
 
+# %% ../nbs/11_study.ipynb #55019a1e
 def _text(runs, v, how, out):
     "The report in Markdown, and its figures in `out`"
     parts = [f'# {_headline(v)}']
@@ -452,6 +461,7 @@ def _text(runs, v, how, out):
     parts += [_legend.replace('\n', '  \n'), '## How', ', '.join(f'{k} {x}' for k,x in how['made_with'].items())]
     return '\n\n'.join(parts) + '\n'
 
+# %% ../nbs/11_study.ipynb #d4ef9cee
 def report(
     runs:pd.DataFrame, # As `study` gives them
     v:pd.DataFrame, # `verdict(runs)`
@@ -487,11 +497,12 @@ def _commit():
     try: return subprocess.run(['git', 'describe', '--always', '--dirty'], capture_output=True, text=True, cwd=Path(__file__).parent).stdout.strip()
     except (OSError, NameError): return ''
 
-# %% ../nbs/11_study.ipynb #ce0d9c81
+# %% ../nbs/11_study.ipynb #dc20e3a5
 def _whole(name, s):
     try: return int(s)
     except ValueError: raise StudyError(f'--{name}: a whole number is needed, not {s!r}') from None
 
+# %% ../nbs/11_study.ipynb #f325e4b3
 @call_parse
 def rnnlm_reproduce(
     models:str='LMModel5,LMModel6,LMModel7', # Models, separated by commas; LMModel4 is the baseline, `variants` all with one thing changed
