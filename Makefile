@@ -54,10 +54,10 @@ browser: .venv/.made ## Try the built site in Chromium: pages, links, search, th
 playground: .venv/.made ## Train the playground's model anew and write its weights: ten seconds
 	@$(BIN)/python -c 'from rnnlm.playground import make_playground; print(make_playground())'
 
-reference: .venv/.made ## Make the reference anew: 200 seeds of each model, about forty minutes; it resumes
+reference: .venv/.made ## Make the reference anew: 200 seeds of each model, about an hour; it resumes
 	@$(BIN)/rnnlm_reproduce --models LMModel4,LMModel5,LMModel6,LMModel7 --seeds 200 --first_seed 1000 --out results/reference --reference_to rnnlm/tables/reference.csv.gz
 
-variants: .venv/.made ## Make the runs of the mistakes and ablations anew: 16 seeds of each, about half an hour; it resumes
+variants: .venv/.made ## Make the runs of the mistakes and ablations anew: 16 seeds of each, about fifty minutes; it resumes
 	@$(BIN)/rnnlm_reproduce --models variants --seeds 16 --first_seed 2000 --out results/variants --reference_to rnnlm/tables/variants.csv.gz
 
 limits: .venv/.made ## What the study costs here: two processes over one, memory, a start with 100,000 runs
@@ -69,8 +69,8 @@ newest: ## With the newest torch and fastai: is all still reproduced, and did a 
 	@test -d .venv-newest || $(PYTHON) -m venv .venv-newest
 	@.venv-newest/bin/python -m pip install -q --disable-pip-version-check .
 	@.venv-newest/bin/python -m pip install -q --disable-pip-version-check --upgrade $(NEWEST)
-	@.venv-newest/bin/rnnlm_reproduce --models LMModel4,LMModel5,LMModel6,LMModel7 --seeds 16 --out results/newest
-	@.venv-newest/bin/python -c 'import json, sys; v = json.load(open("results/newest/verdict.json")); print("Moved:", ", ".join(v["moved"]) or "nothing"); sys.exit(bool(v["moved"]))'
+	@.venv-newest/bin/rnnlm_reproduce --models LMModel4,LMModel5,LMModel6,LMModel7 --seeds 16 --out results/newest; status=$$?; \
+	  .venv-newest/bin/python -c 'import json, sys; v = json.load(open("results/newest/verdict.json")); print("Moved:", ", ".join(v["moved"]) or "nothing"); sys.exit(bool(v["moved"]))' && exit $$status
 
 hooks: .venv/.made ## For contributors: clean notebooks and merge them well
 	@$(BIN)/nbdev_install_hooks

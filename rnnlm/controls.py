@@ -28,10 +28,10 @@ def detection(
     z = (C[drawn].mean(1)-mean) / (sd*(1/k + 1/len(ref))**.5)
     return float((~(np.abs(z).max(1) <= bound(of, k))).mean())     # a NaN is refused too
 
-# %% ../nbs/15_controls.ipynb #e95fb933
+# %% ../nbs/15_controls.ipynb #be2c9cfe
 def false_alarms(
     k:int=4, # Seeds a model
-    n:int=20_000, # Draws for each model
+    n:int=20_000, # Draws for each model; with `k` = 1 each seed once
 ) -> dict[str,float]: # For each of the chapter's models, and `any` of them
     "How often right runs would be refused, by resampling the reference"
     _check_sizes(k=k, n=n)

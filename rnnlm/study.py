@@ -262,13 +262,13 @@ class Runs:
 _head,_made_by,_known = b'{"model":',{'code','torch','fastai'},recipes | variants
 def _key(rec): return tuple(rec[k] for k in ('model','seed','code','torch','fastai'))
 
-# %% ../nbs/11_study.ipynb #541a2e10
+# %% ../nbs/11_study.ipynb #f02cb9a5
 backends = 'loky','dask','sequential'                              # no threads: they would share one stream of random numbers
 
 def _dask(scheduler):
     "A client of the Dask scheduler at this address, whose workers are fit for a study"
     try: from dask.distributed import Client
-    except ImportError: raise StudyError("backend: dask is not installed; pip install 'rnnlm[dask]'") from None
+    except ImportError: raise StudyError("backend: dask is not installed; pip install '.[dask]' in a clone of rnnlm") from None
     if not re.match('(tcp|tls|ws|wss|ucx|inproc)://.', scheduler or ''): raise StudyError(f'scheduler: the dask backend needs the address of one, such as --scheduler tcp://host:8786, not {scheduler!r}')
     try: client = Client(scheduler, timeout=10, set_as_default=False)
     except (OSError, ValueError) as e: raise StudyError(f'scheduler: there is none at {scheduler} ({type(e).__name__}); start one with `dask scheduler`') from None
@@ -362,7 +362,7 @@ def verdict(
     v.insert(v.columns.get_loc('p')+1, 'p_holm', holm(v.p))
     return v
 
-# %% ../nbs/11_study.ipynb #7c31161a
+# %% ../nbs/11_study.ipynb #7a58233c
 def moved(
     runs:pd.DataFrame, # As `study` gives them, at least 8 seeds a model
     level:float=1e-3, # Of the whole table: Holm's correction is made
@@ -371,6 +371,7 @@ def moved(
     last,rows = runs[runs.epoch==runs.epoch.max()],{}
     for m in runs.model.unique():
         a,b = last[last.model==m],reference(_recipe(m).get('of', m)).query('epoch==14')
+        b = b[~b.seed.isin(a.seed)]                                # seeds of the reference itself are held against the others
         if len(a) < 8: raise ValueError(f'runs: {m} has {len(a)} seeds; to compare distributions takes 8')
         for c in curves:
             o = stats.ks_2samp(a[c].fillna(np.inf), b[c])

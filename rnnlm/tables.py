@@ -159,12 +159,12 @@ def as_frame(
     if odd or not len(run): raise ValueError('run: the published tables have epochs 0 to 14; ' + (f'seed {odd[0][0]} has {odd[0][1]} epochs' if odd else 'this one is empty'))
     return run[['seed', 'epoch', *curves]]
 
-# %% ../nbs/00_tables.ipynb #2c4cad95
+# %% ../nbs/00_tables.ipynb #47d08151
 def check_run(
     run, # As `as_frame` takes it: one run of `model`, or several with their seeds
     model:str, # `LMModel4` to `LMModel7`
 ) -> pd.DataFrame: # One row a curve: where it deviates most, by how many standard errors, the bound, `ok`
-    "Does the mean of `run`'s seeds agree with the reference of `model`? False alarms: fewer than 1 in 10,000"
+    "Does the mean of `run`'s seeds agree with the reference of `model`? Made for fewer than 1 false alarm in 10,000, by an extrapolated tail"
     run = as_frame(run)
     k,(C,mean,sd) = run.seed.nunique(),_stats(model)
     z = {c: (_matrix(run, c).mean(0)-m)/(s*(1/k + 1/len(C))**.5) for c,m,s in zip(curves, np.split(mean,3), np.split(sd,3))}
