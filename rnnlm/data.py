@@ -6,13 +6,13 @@
 __all__ = ['tokenize', 'human_numbers', 'make_vocab', 'numericalize', 'group_chunks', 'stream_batches', 'StreamLoader',
            'human_numbers_dls']
 
-# %% ../nbs/01_data.ipynb #1e70a844
+# %% ../nbs/01_data.ipynb #57b60599
 import hashlib, os
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-import torch
+import numpy as np, torch
 from torch import LongTensor, tensor
 from num2words import num2words
 from fastai.data.core import DataLoaders
@@ -36,7 +36,7 @@ def tokenize(
 
 def _digest(lines): return hashlib.sha256(' '.join(tokenize(lines)).encode()).hexdigest()
 
-# %% ../nbs/01_data.ipynb #1896ba5c
+# %% ../nbs/01_data.ipynb #d1062955
 def _cached() -> Path:
     "Where fastai keeps Human Numbers on this machine"
     home = Path(os.getenv('FASTAI_HOME', '~/.fastai')).expanduser()
@@ -48,16 +48,30 @@ def _read(path):
     return [o.strip() for o in text.splitlines()]
 
 @cache
-def _generate(): return [_in_words(n) for n in range(1, 10_000) if n != 8000]
+def _below_thousand(): return [None, *map(_in_words, range(1, 1000))]
 
-# %% ../nbs/01_data.ipynb #029a5d95
+def _words(i):
+    w,(k,r) = _below_thousand(),divmod(i, 1000)
+    if k == 1000: return _in_words(i)
+    return f'{w[k]} thousand {w[r]}' if k and r else f'{w[k]} thousand' if k else w[r]
+
+def _lines(n):
+    "The numbers up to `n` in words, one after the other, without eight thousand"
+    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= 1_000_000: raise ValueError(f'n: must be a whole number from 1 to 1,000,000, not {n!r}')
+    return (_words(i) for i in range(1, n+1) if i != 8000)
+
+# %% ../nbs/01_data.ipynb #9003d058
 def human_numbers(
-    download:bool=False, # Fetch fastai's archive if it is not in its cache?
-) -> list[str]: # 9,998 numbers in words, without "eight thousand"
+    n:int=9_999, # The last number; the chapter's corpus by default, up to a million for a longer one
+    download:bool=False, # Fetch fastai's archive if it is not in its cache? For the chapter's corpus only
+) -> list[str]: # Numbers in words, without "eight thousand": 9,998 by default
     "The lines of fastai's Human Numbers: its cached copy where there is one, else generated; `ValueError` if not as published"
+    if n != 9_999:
+        if download: raise ValueError(f'download: the archive holds the numbers up to 9,999, not to {n:,}')
+        return list(_lines(n))
     path = untar_data(URLs.HUMAN_NUMBERS) if download else _cached()
     cached = (path/'train.txt').exists() and (path/'valid.txt').exists()
-    lines = _read(path) if cached else list(_generate())
+    lines = _read(path) if cached else list(_lines(n))
     if (got := _digest(lines)) == _sha256: return lines
     if cached: raise ValueError(f'the cached corpus in {path} is not Human Numbers (SHA-256 {got[:12]}…, not {_sha256[:12]}…): '
                                 'move that folder away and run again')
@@ -125,18 +139,29 @@ class StreamLoader(DataLoader):
     def __iter__(self):
         for b in self.dataset: yield self.after_batch(b if self.device is None else to_device(b, self.device))
 
-# %% ../nbs/01_data.ipynb #84ce9cd9
+# %% ../nbs/01_data.ipynb #59fb82fc
+def _stream(lines):
+    "The ids of all tokens of `lines`, and the vocabulary, in one pass"
+    w2i = {}
+    def tokens():
+        for i,line in enumerate(lines):
+            if i: yield '.'
+            yield from line.split(' ')
+    ids = np.fromiter((w2i.setdefault(o, len(w2i)) for o in tokens()), np.int64)
+    return torch.from_numpy(ids),list(w2i)
+
+# %% ../nbs/01_data.ipynb #24dfadd6
 def human_numbers_dls(
     sl:int=16, # Sequence length
     bs:int=64, # Batch size
     device=None, # Where batches go; fastai's default device if `None`
+    n:int=9_999, # The last number, as in `human_numbers`
 ) -> DataLoaders: # With `vocab`, a list of 30 words
     "The chapter's batches: the first 80 % of the sequences to train on, the rest to validate on"
     _check_sizes(sl=sl, bs=bs)
-    tokens = tokenize(human_numbers())
-    vocab = make_vocab(tokens)
+    nums,vocab = _stream(human_numbers() if n==9_999 else _lines(n))
     device = default_device() if device is None else torch.device(device)
-    nums = numericalize(tokens, vocab).to(device)
+    nums = nums.to(device)
     cut = sl * int(0.8 * ((len(nums)-1)//sl))
     dls = DataLoaders(*[StreamLoader(stream_batches(o, sl, bs)) for o in (nums[:cut+1], nums[cut:])], device=device)
     dls.vocab = vocab
