@@ -104,7 +104,7 @@ class FlatLoss(CrossEntropyLossFlat):
     ) -> Tensor: # Mean cross-entropy, in nats
         return F.cross_entropy(out.flatten(0, -2), targ.flatten())
 
-# %% ../nbs/11_study.ipynb #d0393455
+# %% ../nbs/11_study.ipynb #1997e50f
 class LeanLearner(Learner):
     "fastai's `Learner` with less bookkeeping: the same training to float tolerance, on plain tensors; events in the loop over batches reach the callbacks that have a method for them"
     def __init__(self, *args, opt_func=FusedAdam, **kwargs):
@@ -118,6 +118,8 @@ class LeanLearner(Learner):
         if event_name not in self._heard: self._heard[event_name] = [(cb, f) for cb in self.cbs.sorted('order') if callable(f := getattr(cb, event_name, None))]
         for cb,f in self._heard[event_name]:
             if cb.run and (cb.run_train if self.training else cb.run_valid): f()
+
+    def _set_device(self, b): return b                             # loaders have put batches where `fit` puts the model
 
     def fit_one_cycle(self, n_epoch, lr_max=None, div=25., div_final=1e5, pct_start=0.25, wd=None, moms=None, cbs=None, **kwargs):
         "As fastai's: learning rate up and down, momentum down and up"
@@ -256,7 +258,7 @@ def run(
     names = learn.recorder.metric_names[1:-1]
     return pd.DataFrame([[float(o) for o in v] for v in learn.recorder.values], columns=list(names)).rename_axis('epoch').reset_index()
 
-# %% ../nbs/11_study.ipynb #bf7444b3
+# %% ../nbs/11_study.ipynb #b1c4b202
 class StudyError(Exception): "Something that the one who asked for a study can mend"
 
 def _bare(source):
@@ -271,7 +273,7 @@ def _code(model):
     *others,here = [importlib.import_module(f'rnnlm.{o}') for o in ('data','rnn','lstm_lm','dropout','ar_tar','weight_tying','study')]
     r = here._recipe(model)
     mods = [inspect.getsource(o) for o in others]
-    own = [inspect.getsource(o) for o in (here.run, here.chapter_learner, *[r[o] for o in ('data','change') if o in r])]
+    own = [inspect.getsource(o) for o in (here.run, here.chapter_learner, here.FusedAdam, here.one_cycle, here.FlatLoss, here.LeanLearner, *[r[o] for o in ('data','change') if o in r])]
     recipe = json.dumps(r, default=lambda o: o.__qualname__, sort_keys=True)
     return hashlib.sha256('\n'.join([*map(_bare, mods+own), recipe]).encode()).hexdigest()[:12]
 
