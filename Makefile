@@ -6,7 +6,7 @@ export OMP_NUM_THREADS ?= 1
 export PYTHONDONTWRITEBYTECODE = 1
 NOTEBOOKS := $(sort $(wildcard nbs/*.ipynb))
 
-.PHONY: help reproduce test style notebooks readme docs serve browser playground hooks reference variants limits newest check clean
+.PHONY: help reproduce test style notebooks readme docs serve browser playground hooks reference variants benchmark limits newest check clean
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -59,6 +59,9 @@ reference: .venv/.made ## Make the reference anew: 200 seeds of each model, abou
 
 variants: .venv/.made ## Make the runs of the mistakes and ablations anew: 16 seeds of each, about fifty minutes; it resumes
 	@$(BIN)/rnnlm_reproduce --models variants --seeds 16 --first_seed 2000 --out results/variants --reference_to rnnlm/tables/variants.csv.gz
+
+benchmark: .venv/.made ## Time the chapter's code, ours and the floor side by side, and how cost grows: eight minutes on a quiet machine
+	@$(BIN)/rnnlm_benchmark --parts fits,lstms,imports,growth --out rnnlm/tables/benchmark.json
 
 limits: .venv/.made ## What the study costs here: two processes over one, memory, a start with 100,000 runs
 	@$(BIN)/python tests/limits.py

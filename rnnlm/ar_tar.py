@@ -27,7 +27,7 @@ def _check_acts(h):
 
 def _wide(h): return h.float() if h.element_size() < 4 else h      # squares of half precision are summed in float32
 
-# %% ../nbs/07_ar_tar.ipynb #0a8f13bd
+# %% ../nbs/07_ar_tar.ipynb #eac0ba97
 def activation_reg(
     h:Tensor, # Dropped-out activations, bs × sl × n_hidden
     alpha:float=1., # Weight of the penalty, 0 or more
@@ -36,6 +36,7 @@ def activation_reg(
     _check_weight(alpha=alpha); _check_acts(h)
     return alpha * _wide(h).pow(2).mean()
 
+# %% ../nbs/07_ar_tar.ipynb #664e6369
 def temporal_activation_reg(
     h:Tensor, # Activations before dropout, bs × sl × n_hidden
     beta:float=1., # Weight of the penalty, 0 or more

@@ -116,7 +116,7 @@ def _check_torch(m, kind, **want):
     for k,o in want.items():
         if getattr(m, k) != o: raise ValueError(f'm: only {k}={o} has a twin here, not {getattr(m, k)}')
 
-# %% ../nbs/04_lstm.ipynb #6a1dcf63
+# %% ../nbs/04_lstm.ipynb #82d099ae
 @patch(cls_method=True)
 def from_torch(cls:LSTMCell,
     m:nn.LSTMCell, # PyTorch's cell
@@ -127,6 +127,7 @@ def from_torch(cls:LSTMCell,
     _copy(_twins(self, m))
     return self
 
+# %% ../nbs/04_lstm.ipynb #b5140911
 @patch
 def to_torch(self:LSTMCell) -> nn.LSTMCell: # PyTorch's, on the same device and in the same dtype
     "PyTorch's cell with our weights"
@@ -177,7 +178,7 @@ class LoopLSTM(nn.Module):
 
     def extra_repr(self): return f'{self.ni}, {self.nh}, n_layers={self.n_layers}'
 
-# %% ../nbs/04_lstm.ipynb #d9e0af01
+# %% ../nbs/04_lstm.ipynb #ad4d778f
 @patch(cls_method=True)
 def from_torch(cls:LoopLSTM,
     m:nn.LSTM, # PyTorch's LSTM
@@ -188,6 +189,7 @@ def from_torch(cls:LoopLSTM,
     _copy(_twins(self, m))
     return self
 
+# %% ../nbs/04_lstm.ipynb #cac85a60
 @patch
 def to_torch(self:LoopLSTM) -> nn.LSTM: # PyTorch's, batch first, on the same device and in the same dtype
     "PyTorch's LSTM with our weights"

@@ -7,7 +7,7 @@ __all__ = ['recipes', 'variants', 'backends', 'FusedAdam', 'one_cycle', 'FlatLos
            'chapter_learner', 'run', 'StudyError', 'conditions', 'Runs', 'study', 'as_runs', 'verdict', 'moved',
            'summary', 'report', 'save_reference', 'rnnlm_reproduce']
 
-# %% ../nbs/11_study.ipynb #6551d277
+# %% ../nbs/11_study.ipynb #711739b6
 import ast, gzip, hashlib, importlib, inspect, json, math, os, platform, re, subprocess, sys, textwrap, time
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -27,6 +27,7 @@ from torch import Tensor
 from tqdm import tqdm
 from fastai.callback.core import Callback, CancelFitException, _inner_loop
 from fastai.callback.rnn import ModelResetter
+from fastai.callback.training import GradientClip
 from fastai.callback.schedule import ParamScheduler
 from fastai.data.core import DataLoaders
 from fastai.learner import CastToTensor, Learner
@@ -36,7 +37,9 @@ from fastai.text.learner import TextLearner
 from fastcore.script import call_parse
 
 from .ar_tar import RecordPenalties
+from .awd_lstm import AWDLanguageModel
 from .data import StreamLoader, human_numbers, human_numbers_dls, make_vocab, numericalize, stream_batches, tokenize
+from .gru import GRU, LMModelGRU
 from .lstm_lm import LMModel6
 from .rnn import LMModel4, LMModel5
 from .tables import check_published, check_run, curves, holm, level, n_valid, plot_against, reference
@@ -158,6 +161,29 @@ def _untie(learn):
     "An output layer of its own, as it is made by default"
     learn.model.h_o = torch.nn.Linear(*reversed(learn.model.i_h.weight.shape))
 
+# %% ../nbs/11_study.ipynb #60306c8a
+def _relu(learn):
+    "ReLU in place of tanh"
+    r = learn.model.rnn
+    learn.model.rnn = torch.nn.RNN(r.input_size, r.hidden_size, r.num_layers, 'relu', batch_first=True)
+
+def _orthogonal(learn):
+    "Recurrent matrices that keep lengths"
+    for w in learn.model.rnn.all_weights: torch.nn.init.orthogonal_(w[1])
+
+def _clip(learn):
+    "No gradient longer than 0.5"
+    learn.add_cb(GradientClip(.5))
+
+def _detach_often(learn):
+    "The state is cut off from what came before at every fourth token, not at every sixteenth"
+    f = learn.model.forward
+    learn.model.forward = lambda x: torch.cat([f(o) for o in x.split(4, 1)], 1)
+
+def _widen(learn):
+    "AWD-LSTM's embedding drawn as PyTorch draws one"
+    torch.nn.init.normal_(learn.model[0].i_h.weight)
+
 # %% ../nbs/11_study.ipynb #99a9e1c3
 class _Cut(Callback):
     "Stop after 15 epochs of a schedule that is made for more"
@@ -168,7 +194,7 @@ def _cut_schedule(learn):
     "Train 15 epochs of a longer schedule"
     learn.add_cb(_Cut())
 
-# %% ../nbs/11_study.ipynb #6f1b22c5
+# %% ../nbs/11_study.ipynb #5b83fea0
 def _late_targets():
     "The chapter's batches with each target one token too far ahead"
     tokens = tokenize(human_numbers())
@@ -180,6 +206,10 @@ def _late_targets():
     dls.vocab = vocab
     return dls
 
+def _long_rows():
+    "Batches of as many tokens, half as many rows of twice the length"
+    return human_numbers_dls(sl=32, bs=32, device='cpu')
+
 def _shuffled():
     "The chapter's batches, those to train on in another order in each epoch"
     class Shuffled(StreamLoader):
@@ -188,21 +218,28 @@ def _shuffled():
     dls.loaders[0] = Shuffled(dls.train.dataset, device=torch.device('cpu'))
     return dls
 
-# %% ../nbs/11_study.ipynb #291c96b5
+# %% ../nbs/11_study.ipynb #5f727006
 def _variants():
     def seven(wd=.1, p=.4, alpha=2., beta=1., tied=True, **kwargs):
         return dict(net=(LMModel7, 64, 2, p), fit=dict(lr_max=1e-2, wd=wd), kwargs=dict(alpha=alpha, beta=beta, **kwargs)) | ({} if tied else dict(change=_untie))
     none = dict(wd=0., p=0., alpha=0., beta=0., tied=False)
-    mistakes = {m: {'state not reset': dict(change=_never_reset), 'state not kept': dict(change=_never_keep), 'targets one token late': dict(data=_late_targets),
+    models = {m: {'state not reset': dict(change=_never_reset), 'state not kept': dict(change=_never_keep), 'targets one token late': dict(data=_late_targets),
                     'batches shuffled': dict(data=_shuffled), 'one layer': dict(net=(c, 64, 1, *p)), 'schedule of 20 epochs': dict(fit=recipes[m]['fit'] | dict(n_epoch=20), change=_cut_schedule),
                     f'learning rate {lr}': dict(fit=recipes[m]['fit'] | dict(lr_max=lr))}
                 for m,c,p,lr in (('LMModel5',LMModel5,(),1e-2), ('LMModel6',LMModel6,(),3e-3), ('LMModel7',LMModel7,(.4,),3e-3))}
-    mistakes['LMModel7'] |= {
+    models['LMModel7'] |= {
         'no dropout': seven(p=0.), 'no AR': seven(alpha=0.), 'no TAR': seven(beta=0.), 'no tying': seven(tied=False), 'no weight decay': seven(wd=0.),
         'no penalties': seven(alpha=0., beta=0.), 'dropout 0.5': seven(p=.5), 'weight decay 0.01': seven(wd=.01), 'momentum of Learner': seven(moms=(.95,.85,.95)),
         'none of the five': seven(**none), 'dropout alone': seven(**none | dict(p=.4)), 'AR alone': seven(**none | dict(alpha=2.)), 'TAR alone': seven(**none | dict(beta=1.)),
         'tying alone': seven(**none | dict(tied=True)), 'weight decay alone': seven(**none | dict(wd=.1))}
-    return {f'{m}: {k}': recipes[m] | dict(of=m) | v for m,vs in mistakes.items() for k,v in vs.items()}
+    awd = dict(emb_sz=64, n_hid=64, n_layers=2, pad_token=None)
+    others = {
+        'LMModel5': {'ReLU': dict(change=_relu), 'one layer of ReLU': dict(net=(LMModel5, 64, 1), change=_relu), 'orthogonal start': dict(change=_orthogonal), 'gradient clipped at 0.5': dict(change=_clip),
+                     'state detached every 4 tokens': dict(change=_detach_often), '32 rows of 32 tokens': dict(data=_long_rows)},
+        'LMModel6': {'GRU': dict(net=(LMModelGRU, 64, 2)), 'our GRU': dict(net=(LMModelGRU, 64, 2, GRU))},
+        'LMModel7': {'AWD-LSTM': dict(net=(AWDLanguageModel, awd)), 'AWD-LSTM without dropout': dict(net=(AWDLanguageModel, awd, 0.)),
+                     'AWD-LSTM with a wide start': dict(net=(AWDLanguageModel, awd), change=_widen)}}
+    return {f'{m}: {k}': recipes[m] | dict(of=m, kind=kind) | v for kind,models in (('mistake or part',models), ('other',others)) for m,vs in models.items() for k,v in vs.items()}
 
 variants = _variants()                                             # recipes with one thing changed, by name: `of` says what each claims to be
 
@@ -258,7 +295,7 @@ def run(
     names = learn.recorder.metric_names[1:-1]
     return pd.DataFrame([[float(o) for o in v] for v in learn.recorder.values], columns=list(names)).rename_axis('epoch').reset_index()
 
-# %% ../nbs/11_study.ipynb #b1c4b202
+# %% ../nbs/11_study.ipynb #049c2fdb
 class StudyError(Exception): "Something that the one who asked for a study can mend"
 
 def _bare(source):
@@ -272,7 +309,7 @@ def _bare(source):
 def _code(model):
     *others,here = [importlib.import_module(f'rnnlm.{o}') for o in ('data','rnn','lstm_lm','dropout','ar_tar','weight_tying','study')]
     r = here._recipe(model)
-    mods = [inspect.getsource(o) for o in others]
+    mods = [inspect.getsource(o) for o in dict.fromkeys([*others, inspect.getmodule(r['net'][0])])]
     own = [inspect.getsource(o) for o in (here.run, here.chapter_learner, here.FusedAdam, here.one_cycle, here.FlatLoss, here.LeanLearner, *[r[o] for o in ('data','change') if o in r])]
     recipe = json.dumps(r, default=lambda o: o.__qualname__, sort_keys=True)
     return hashlib.sha256('\n'.join([*map(_bare, mods+own), recipe]).encode()).hexdigest()[:12]

@@ -181,7 +181,7 @@ def beside(
     both = {'published': published(model).set_index('epoch'), 'ours': as_frame(run).groupby('epoch')[curves].mean()}
     return pd.DataFrame({(c,k): both[k][c] for c in curves for k in both}).round(4)
 
-# %% ../nbs/00_tables.ipynb #8bec075e
+# %% ../nbs/00_tables.ipynb #c17cab0e
 def plot_against(
     run, # As `as_frame` takes it; several seeds are averaged
     model:str, # `LMModel4` to `LMModel7`
@@ -193,5 +193,5 @@ def plot_against(
     for ax,c in zip(axs, curves):
         plot_band(model, c, ax)
         ax.plot(ours.index, ours[c], color='black', lw=1.3, label='ours')
-    axs[0].legend(fontsize=7, frameon=False)
+    axs[0].legend(fontsize=9, frameon=False)
     return axs

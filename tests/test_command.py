@@ -129,3 +129,21 @@ def test_cached_corpus_that_differs(tmp_path):
     for o in ('train.txt', 'valid.txt'): (corpus/o).write_text('one \ntwo \n')
     p = reproduce('--out', tmp_path/'results', FASTAI_HOME=str(tmp_path))
     assert p.returncode == 2 and 'is not Human Numbers' in p.stderr and len(p.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize('text', ['not JSON', '[1, 2]', '{"made_with": {}}'])
+def test_the_benchmark_leaves_a_file_of_something_else_alone(tmp_path, text):
+    out = tmp_path/'notes.json'
+    out.write_text(text)
+    p = subprocess.run([command.parent/'rnnlm_benchmark', '--out', out], capture_output=True, text=True)
+    assert p.returncode == 2 and p.stderr.count('\n') == 1 and 'choose another' in p.stderr
+    assert out.read_text() == text
+
+
+def test_the_benchmark_measures_and_keeps_what_it_does_not_measure_anew(tmp_path):
+    out = tmp_path/'benchmark.json'
+    out.write_text(json.dumps(dict(tables=dict(lstms=[dict(what='kept')]))))
+    p = subprocess.run([command.parent/'rnnlm_benchmark', '--parts', 'imports', '--rounds', '1', '--out', out], capture_output=True, text=True)
+    assert p.returncode == 0, p.stderr
+    got = json.loads(out.read_text())
+    assert got['tables']['lstms'] == [dict(what='kept')] and len(got['tables']['imports']) == 3 and got['made_with']['rounds'] == 1
