@@ -164,4 +164,4 @@ def pages(root, url):
     rows = [f'| [{m.name}](api/{m.path.stem}.md) | {m.doc} | [{m.title}]({Path(m.nb).name}) |' for m in order]
     front = ['# API reference', '', 'What `import rnnlm` offers, a page a module, in the order in which they build on each other. Each is exported from the notebook that explains it.', '',
              '| module | what it holds | notebook |', '|---|---|---|', *rows, '']
-    return {'reference.md': '\n'.join(front)} | {f'api/{m.path.stem}.md': linked(page(m), known, m) for m in mods}
+    return {'reference.md': '\n'.join(front)} | {f'api/{m.path.stem}.md': linked(page(m), known, m) for m in order}

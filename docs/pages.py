@@ -31,10 +31,13 @@ def put(name, text):
     if not path.exists() or path.read_text(encoding='utf-8') != text: path.write_text(text, encoding='utf-8')
 
 
-def contents():
-    "The table of contents, less the notebooks that are not there, which are named"
+def contents(modules):
+    "The table of contents, less the notebooks that are not there, which are named; below the reference a page a module"
     toc = yaml.safe_load((root/'docs/_toc.yml').read_text(encoding='utf-8'))
-    def there(entry): return 'glob' in entry or any((out/f"{entry['file']}{s}").exists() for s in ('.ipynb', '.md'))
+    for part in toc['subtrees']:
+        for o in part['entries']:
+            if o['file']=='reference': o['entries'] = [dict(file=m) for m in modules]
+    def there(entry): return any((out/f"{entry['file']}{s}").exists() for s in ('.ipynb', '.md'))
     for part in toc['subtrees']:
         gone = [o['file'] for o in part['entries'] if not there(o)]
         if gone: print('Left out of the contents, since there is no such page:', ', '.join(gone))
@@ -57,15 +60,22 @@ def cite(cfg):
                       f"In the Citation File Format: [CITATION.cff]({cfg['blob']}/CITATION.cff). The licence of code and prose is [Apache 2.0]({cfg['blob']}/LICENSE).", ''])
 
 
+def sources_below(text):
+    "nbdev puts the link to a symbol's source above its heading, where it would end the section before: put it below"
+    return re.sub(r'"(\[source\]\([^\n]*)",(\s*)"\\n",(\s*)"(#+ [^\n]*)",(\s*)"\\n",', r'"\4",\2"\\n",\3"\1",\5"\\n",', text)
+
+
 def main():
     cfg = settings()
     os.chdir(root)
     proc_nbs(n_workers=2)
     for name in ('CONTRIBUTING.md', 'CHANGELOG.md', 'CITATION.cff', 'LICENSE'): put(name, (root/name).read_text(encoding='utf-8'))
     for path in (root/'docs').glob('*.md'): put(path.name, re.sub(r'\]\(\.\./nbs/', '](', path.read_text(encoding='utf-8')))
-    for name, text in api.pages(root, cfg['blob']).items(): put(name, text)
+    reference = api.pages(root, cfg['blob'])
+    for name, text in reference.items(): put(name, text)
     put('cite.md', cite(cfg))
-    put('_toc.yml', contents())
+    put('_toc.yml', contents([o.removesuffix('.md') for o in reference if '/' in o]))
+    for path in out.glob('*.ipynb'): put(path.name, sources_below(path.read_text(encoding='utf-8')))
 
 
 if __name__ == '__main__': main()

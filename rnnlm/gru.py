@@ -71,7 +71,7 @@ def _copy(pairs):
 def _check_after(m):
     if not m.reset_after: raise ValueError('reset_after: only True has a twin in PyTorch, not False')
 
-# %% ../nbs/10_gru.ipynb #8e191369
+# %% ../nbs/10_gru.ipynb #22bf3f45
 @patch(cls_method=True)
 def from_torch(cls:GRUCell,
     m:nn.GRUCell, # PyTorch's cell
@@ -82,6 +82,7 @@ def from_torch(cls:GRUCell,
     _copy(_twins(self, m))
     return self
 
+# %% ../nbs/10_gru.ipynb #a6981ee8
 @patch
 def to_torch(self:GRUCell) -> nn.GRUCell: # PyTorch's, on the same device and in the same dtype
     "PyTorch's cell with our weights; `ValueError` if ours is the paper's variant"
@@ -123,7 +124,7 @@ class GRU(nn.Module):
 
     def extra_repr(self): return f'{self.ni}, {self.nh}, n_layers={self.n_layers}'
 
-# %% ../nbs/10_gru.ipynb #42490476
+# %% ../nbs/10_gru.ipynb #caace631
 @patch(cls_method=True)
 def from_torch(cls:GRU,
     m:nn.GRU, # PyTorch's GRU
@@ -134,6 +135,7 @@ def from_torch(cls:GRU,
     _copy(_twins(self, m))
     return self
 
+# %% ../nbs/10_gru.ipynb #72567cab
 @patch
 def to_torch(self:GRU) -> nn.GRU: # PyTorch's, batch first, on the same device and in the same dtype
     "PyTorch's GRU with our weights; `ValueError` if ours is the paper's variant"

@@ -169,8 +169,8 @@ def _fits(rounds, say):
     torch.set_num_threads(1)
     return rows
 
-# %% ../nbs/12_performance.ipynb #bfe2d020
-def stored() -> dict: # `made_with`, and `tables` by name
+# %% ../nbs/12_performance.ipynb #074ac07f
+def stored() -> dict: # By part: `made_with`, and `rows`
     "The measurements that the repository keeps"
     return json.loads((files('rnnlm')/'tables'/'benchmark.json').read_text())
 
@@ -178,9 +178,9 @@ def results(
     part:str, # `fits`, `lstms`, `imports` or `growth`
 ) -> pd.DataFrame: # A row a measurement
     "One table of the stored measurements; `ValueError` if there is none of that name"
-    tables = stored()['tables']
-    if part not in tables: raise ValueError(f"part: {part!r} is unknown; there are {', '.join(tables)}")
-    return pd.DataFrame(tables[part])
+    parts = stored()
+    if part not in parts: raise ValueError(f"part: {part!r} is unknown; there are {', '.join(parts)}")
+    return pd.DataFrame(parts[part]['rows'])
 
 # %% ../nbs/12_performance.ipynb #ef7abeea
 def rnn_flops(
@@ -288,7 +288,7 @@ def exponent(
     "The power of `x` that `y` grows with, by least squares on logarithms"
     return float(np.polyfit(np.log(np.asarray(x, float)), np.log(np.asarray(y, float)), 1)[0])
 
-# %% ../nbs/12_performance.ipynb #e453e40e
+# %% ../nbs/12_performance.ipynb #aed12759
 _parts = dict(fits=_fits, lstms=_lstms, imports=_imports, growth=_growth)
 
 def _stop(s):
@@ -296,11 +296,13 @@ def _stop(s):
     sys.exit(2)
 
 def _earlier(out):
-    "The tables that the file holds already; those that are not measured anew stay"
+    "The parts that the file holds already; those that are not measured anew stay"
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        return json.loads(out.read_text())['tables'] if out.exists() else {}
-    except (OSError, ValueError, KeyError, TypeError) as e: _stop(f'--out: {out} is not a file of results ({e}); choose another')
+        old = json.loads(out.read_text()) if out.exists() else {}
+        if not isinstance(old, dict) or any('rows' not in o for o in old.values()): raise ValueError('other contents')
+        return old
+    except (OSError, ValueError, TypeError) as e: _stop(f'--out: {out} is not a file of results ({e}); choose another')
 
 @call_parse
 def rnnlm_benchmark(
@@ -313,14 +315,16 @@ def rnnlm_benchmark(
     if bad := [o for o in wanted if o not in _parts] or [''][len(wanted):]: _stop(f"--parts: {bad[0]!r} is unknown; there are {', '.join(_parts)}")
     if not str(rounds).isdigit() or int(rounds) < 1: _stop(f'--rounds: a whole number of at least 1 is needed, not {rounds!r}')
     start,out = time.perf_counter(),Path(out)
-    tables = _earlier(out)
+    results = _earlier(out)
     def say(s): print(f'\r{time.perf_counter()-start:4.0f} s  {s:<70}', end='', file=sys.stderr, flush=True)
     made = dict(torch=version('torch'), fastai=version('fastai'), python=platform.python_version(), cpu=_cpu(), cores=cpu_count(), system=platform.system(), rounds=int(rounds),
-                started=datetime.now(timezone.utc).isoformat(timespec='seconds'))
+                command=f'rnnlm_benchmark --parts {parts}')
     for o in wanted:
-        tables[o] = _parts[o](int(rounds), say)
-        out.write_text(json.dumps(dict(made_with=made | dict(command=f'rnnlm_benchmark --parts {parts}', seconds=round(time.perf_counter()-start)), tables=tables), indent=1) + '\n')
+        began,now = time.perf_counter(),datetime.now(timezone.utc).isoformat(timespec='seconds')
+        rows = _parts[o](int(rounds), say)
+        results[o] = dict(made_with=made | dict(started=now, seconds=round(time.perf_counter()-began)), rows=rows)
+        out.write_text(json.dumps(results, indent=1) + '\n')
     say('done')
     print(file=sys.stderr)
-    for o in wanted: print(f'\n{o}\n{pd.DataFrame(tables[o]).round(3).to_string(index=False)}')
+    for o in wanted: print(f'\n{o}\n{pd.DataFrame(results[o]["rows"]).round(3).to_string(index=False)}')
     print(f'\nWritten to {out}')

@@ -62,18 +62,17 @@ def go_on(
     model.reset(); model.train(training)
     return pd.DataFrame(rows, dtype=object)
 
-# %% ../nbs/17_playground.ipynb #049c8f95
+# %% ../nbs/17_playground.ipynb #53789df7
 def train_one(
     seed:int=0, # What the run is drawn from, 0 or more
 ) -> tuple[LMModel7,list[str],float]: # Model, vocabulary, validation accuracy
     "Train `LMModel7` once, as the chapter does (chapter, Training a Weight-Tied Regularized LSTM); `ValueError` if `seed` is none"
-    from fastai.callback import schedule                           # gives Learner its fit_one_cycle
     with _alone(_check_seed(seed)):
         learn = chapter_learner('LMModel7')
         with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(15, 1e-2, wd=0.1)
     return learn.model.eval(),learn.dls.vocab,float(learn.recorder.values[-1][-2])
 
-# %% ../nbs/17_playground.ipynb #8e4a644f
+# %% ../nbs/17_playground.ipynb #119f14f2
 def _state(model): return {k: o for k,o in model.state_dict().items() if k != 'h_o.weight'}     # tied
 
 def export_weights(
@@ -91,6 +90,7 @@ def export_weights(
     path.write_text(f'// Made by `make playground`: the weights of a trained LMModel7, float32.\nglobalThis.LMMODEL7 = {json.dumps(spec)};\n')
     return path
 
+# %% ../nbs/17_playground.ipynb #c730a9db
 def load_weights(
     path, # Of a script that `export_weights` wrote
 ) -> tuple[LMModel7,list[str]]: # Model, ready to predict, and vocabulary

@@ -131,7 +131,7 @@ def test_cached_corpus_that_differs(tmp_path):
     assert p.returncode == 2 and 'is not Human Numbers' in p.stderr and len(p.stderr.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize('text', ['not JSON', '[1, 2]', '{"made_with": {}}'])
+@pytest.mark.parametrize('text', ['not JSON', '[1, 2]', '{"tables": {}}'])
 def test_the_benchmark_leaves_a_file_of_something_else_alone(tmp_path, text):
     out = tmp_path/'notes.json'
     out.write_text(text)
@@ -142,8 +142,8 @@ def test_the_benchmark_leaves_a_file_of_something_else_alone(tmp_path, text):
 
 def test_the_benchmark_measures_and_keeps_what_it_does_not_measure_anew(tmp_path):
     out = tmp_path/'benchmark.json'
-    out.write_text(json.dumps(dict(tables=dict(lstms=[dict(what='kept')]))))
+    out.write_text(json.dumps(dict(lstms=dict(rows=[dict(what='kept')]))))
     p = subprocess.run([command.parent/'rnnlm_benchmark', '--parts', 'imports', '--rounds', '1', '--out', out], capture_output=True, text=True)
     assert p.returncode == 0, p.stderr
     got = json.loads(out.read_text())
-    assert got['tables']['lstms'] == [dict(what='kept')] and len(got['tables']['imports']) == 3 and got['made_with']['rounds'] == 1
+    assert got['lstms'] == dict(rows=[dict(what='kept')]) and len(got['imports']['rows']) == 3 and got['imports']['made_with']['rounds'] == 1
