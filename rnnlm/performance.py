@@ -60,7 +60,7 @@ def ratio(
 
 def _spread(x): return dict(median=float(x.median()), low=float(x.min()), high=float(x.max()))
 
-# %% ../nbs/12_performance.ipynb #093e8cbd
+# %% ../nbs/12_performance.ipynb #b1a577fa
 def chapter_dls() -> DataLoaders: # With `vocab`
     "The chapter's batches, in loaders with fastai's defaults"
     tokens = tokenize(human_numbers())
@@ -72,6 +72,7 @@ def chapter_dls() -> DataLoaders: # With `vocab`
     dls.vocab = vocab
     return dls
 
+# %% ../nbs/12_performance.ipynb #99f7bbd0
 def _fit(learn, model, epochs):
     with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(epochs, **recipes[model]['fit'])
     return learn
@@ -80,6 +81,7 @@ def _net(model):
     cls,*args = recipes[model]['net']
     return cls(30, *args)
 
+# %% ../nbs/12_performance.ipynb #762f6277
 def fastai_fit(
     model:str, # `LMModel4` to `LMModel7`
     dls, # `DataLoaders`
@@ -93,8 +95,14 @@ def fastai_fit(
     kwargs = dict(loss_func=CrossEntropyLossFlat(), metrics=accuracy, cbs=[] if seven else ModelResetter()) | kwargs
     return _fit((TextLearner if seven else Learner)(dls, _net(model), **kwargs), model, epochs)
 
-def our_fit(model, dls, epochs, seed=0):
-    "Train as the study does"
+# %% ../nbs/12_performance.ipynb #2d443814
+def our_fit(
+    model:str, # `LMModel4` to `LMModel7`
+    dls, # `human_numbers_dls()`
+    epochs:int, # Of one cycle
+    seed:int=0, # As in `run`
+) -> Learner: # Trained
+    "Train as the study does; on as many threads as are set"
     torch.manual_seed(seed)
     return _fit(chapter_learner(model, dls), model, epochs)
 
@@ -169,11 +177,12 @@ def _fits(rounds, say):
     torch.set_num_threads(1)
     return rows
 
-# %% ../nbs/12_performance.ipynb #074ac07f
+# %% ../nbs/12_performance.ipynb #15b434ed
 def stored() -> dict: # By part: `made_with`, and `rows`
     "The measurements that the repository keeps"
     return json.loads((files('rnnlm')/'tables'/'benchmark.json').read_text())
 
+# %% ../nbs/12_performance.ipynb #4823e575
 def results(
     part:str, # `fits`, `lstms`, `imports` or `growth`
 ) -> pd.DataFrame: # A row a measurement
@@ -244,7 +253,7 @@ def _imports(rounds, say):
     base = next(iter(codes))
     return [dict(what=o, seconds=float(t[o].median()), over=base, **ratio(t, o, base)) for o in t]
 
-# %% ../nbs/12_performance.ipynb #b2dfc53e
+# %% ../nbs/12_performance.ipynb #6f0bb6d5
 _grow = '''
 import json, resource, sys, time, torch
 import torch.nn.functional as F
@@ -286,6 +295,7 @@ def _growth(rounds, say):
         rows.append(dict(what='seeds', size=x, seconds=time.perf_counter()-start))
     return rows[:-5] + rows[-4:]
 
+# %% ../nbs/12_performance.ipynb #2c12b36b
 def exponent(
     x, # Sizes
     y, # What they cost, all above 0
