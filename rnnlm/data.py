@@ -60,12 +60,12 @@ def _lines(n):
     if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= 1_000_000: raise ValueError(f'n: must be a whole number from 1 to 1,000,000, not {n!r}')
     return (_words(i) for i in range(1, n+1) if i != 8000)
 
-# %% ../nbs/01_data.ipynb #9003d058
+# %% ../nbs/01_data.ipynb #ee87f5e2
 def human_numbers(
     n:int=9_999, # The last number; the chapter's corpus by default, up to a million for a longer one
     download:bool=False, # Fetch fastai's archive if it is not in its cache? For the chapter's corpus only
 ) -> list[str]: # Numbers in words, without "eight thousand": 9,998 by default
-    "The lines of fastai's Human Numbers: its cached copy where there is one, else generated; `ValueError` if not as published"
+    "The lines of fastai's Human Numbers: its cached copy where there is one, else generated; `ValueError` if not as published. Another `n` is always generated, and has no checksum"
     if n != 9_999:
         if download: raise ValueError(f'download: the archive holds the numbers up to 9,999, not to {n:,}')
         return list(_lines(n))
@@ -150,14 +150,14 @@ def _stream(lines):
     ids = np.fromiter((w2i.setdefault(o, len(w2i)) for o in tokens()), np.int64)
     return torch.from_numpy(ids),list(w2i)
 
-# %% ../nbs/01_data.ipynb #24dfadd6
+# %% ../nbs/01_data.ipynb #e6b796dd
 def human_numbers_dls(
     sl:int=16, # Sequence length
     bs:int=64, # Batch size
     device=None, # Where batches go; fastai's default device if `None`
     n:int=9_999, # The last number, as in `human_numbers`
-) -> DataLoaders: # With `vocab`, a list of 30 words
-    "The chapter's batches: the first 80 % of the sequences to train on, the rest to validate on"
+) -> DataLoaders: # With `vocab`, a list of 30 words, or 31 with "million"
+    "The chapter's batches, of its corpus or of numbers up to `n`: the first 80 % of the sequences to train on, the rest to validate on; `ValueError` for sizes that give none"
     _check_sizes(sl=sl, bs=bs)
     nums,vocab = _stream(human_numbers() if n==9_999 else _lines(n))
     device = default_device() if device is None else torch.device(device)

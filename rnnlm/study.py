@@ -7,10 +7,11 @@ __all__ = ['recipes', 'variants', 'backends', 'FusedAdam', 'one_cycle', 'FlatLos
            'chapter_learner', 'run', 'StudyError', 'conditions', 'Runs', 'study', 'as_runs', 'verdict', 'moved',
            'summary', 'report', 'save_reference', 'rnnlm_reproduce']
 
-# %% ../nbs/11_study.ipynb #711739b6
+# %% ../nbs/11_study.ipynb #18c37aff
 import ast, gzip, hashlib, importlib, inspect, json, math, os, platform, re, subprocess, sys, textwrap, time
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import unquote
@@ -45,7 +46,7 @@ from .rnn import LMModel4, LMModel5
 from .tables import check_published, check_run, curves, holm, level, n_valid, plot_against, reference
 from .weight_tying import LMModel7
 
-# %% ../nbs/11_study.ipynb #1ab0f51d
+# %% ../nbs/11_study.ipynb #e3c7abaf
 class FusedAdam(OptimWrapper):
     "fastai's `Adam`, its updates by PyTorch's fused AdamW: an `opt_func` for any `Learner` of one parameter group"
     def __init__(self,
@@ -59,6 +60,7 @@ class FusedAdam(OptimWrapper):
         groups = [list(o) for o in params] if isinstance(params[0], (list,tuple)) or hasattr(params[0], 'map') else [list(params)]
         if len(groups) > 1: raise ValueError(f'params: FusedAdam takes one group of parameters, not {len(groups)}; use fastai\'s Adam for more')
         super().__init__(opt=torch.optim.AdamW(groups[0], lr=lr, betas=(mom,sqr_mom), eps=eps, weight_decay=wd, fused=True))
+        self.spared = False
 
     @property
     def param_lists(self): return [[p for g in self.opt.param_groups for p in g['params']]]
@@ -78,13 +80,13 @@ class FusedAdam(OptimWrapper):
 
     def _spare(self):
         "Give the parameters that `Learner` has marked, the biases, a group without weight decay"
-        g, = self.opt.param_groups
+        (g,),self.spared = self.opt.param_groups,True
         spared = [p for p in g['params'] if not self.state[p].get('do_wd', True)]
         g['params'] = [p for p in g['params'] if self.state[p].get('do_wd', True)]
         if spared: self.opt.add_param_group({**g, 'params': spared, 'weight_decay': 0.})
 
     def step(self):
-        if not self.opt.state: self._spare()
+        if not self.spared: self._spare()
         self.opt.step()
 
 # %% ../nbs/11_study.ipynb #36e9281e
@@ -107,25 +109,37 @@ class FlatLoss(CrossEntropyLossFlat):
     ) -> Tensor: # Mean cross-entropy, in nats
         return F.cross_entropy(out.flatten(0, -2), targ.flatten())
 
-# %% ../nbs/11_study.ipynb #1997e50f
+# %% ../nbs/11_study.ipynb #adebeea1
 class LeanLearner(Learner):
     "fastai's `Learner` with less bookkeeping: the same training to float tolerance, on plain tensors; events in the loop over batches reach the callbacks that have a method for them"
     def __init__(self, *args, opt_func=FusedAdam, **kwargs):
         super().__init__(*args, opt_func=opt_func, **kwargs)
         self.remove_cb(CastToTensor)
-        self._heard,self._n = {},0
+
+    def add_cb(self, cb): self._heard = {}; return super().add_cb(cb)
+    def remove_cb(self, cb): self._heard = {}; return super().remove_cb(cb)
 
     def __call__(self, event_name):
         if event_name not in _inner_loop: return super().__call__(event_name)
-        if len(self.cbs) != self._n: self._heard,self._n = {},len(self.cbs)
         if event_name not in self._heard: self._heard[event_name] = [(cb, f) for cb in self.cbs.sorted('order') if callable(f := getattr(cb, event_name, None))]
         for cb,f in self._heard[event_name]:
             if cb.run and (cb.run_train if self.training else cb.run_valid): f()
 
     def _set_device(self, b): return b                             # loaders have put batches where `fit` puts the model
 
-    def fit_one_cycle(self, n_epoch, lr_max=None, div=25., div_final=1e5, pct_start=0.25, wd=None, moms=None, cbs=None, **kwargs):
-        "As fastai's: learning rate up and down, momentum down and up"
+    def fit_one_cycle(self,
+        n_epoch:int, # Epochs
+        lr_max:float=None, # Learning rate after `pct_start`; the learner's `lr` by default
+        div:float=25., # `lr_max` over the learning rate to begin with
+        div_final:float=1e5, # `lr_max` over that at the end
+        pct_start:float=0.25, # Share of the training until `lr_max`
+        wd:float=None, # Weight decay; the learner's by default
+        moms:tuple=None, # Momentum at the three points; the learner's `moms` by default
+        cbs=None, # More callbacks
+        **kwargs, # Passed on to `fit`
+    ):
+        "As fastai's: learning rate up and down, momentum down and up; `ValueError` if `lr_max` is a slice"
+        if isinstance(lr_max, slice): raise ValueError(f'lr_max: one learning rate for all parameters is needed, not {lr_max}')
         lr,moms = lr_max or self.lr,moms or self.moms
         scheds = dict(lr=one_cycle(lr/div, lr, lr/div_final, pct_start), mom=one_cycle(*moms, pct_start))
         self.fit(n_epoch, cbs=[ParamScheduler(scheds), *(cbs or [])], wd=wd, **kwargs)
@@ -295,9 +309,10 @@ def run(
     names = learn.recorder.metric_names[1:-1]
     return pd.DataFrame([[float(o) for o in v] for v in learn.recorder.values], columns=list(names)).rename_axis('epoch').reset_index()
 
-# %% ../nbs/11_study.ipynb #049c2fdb
+# %% ../nbs/11_study.ipynb #cfa4fc3b
 class StudyError(Exception): "Something that the one who asked for a study can mend"
 
+@cache
 def _bare(source):
     "The syntax tree of `source`, without comments and docstrings"
     tree = ast.parse(textwrap.dedent(source))
@@ -306,6 +321,7 @@ def _bare(source):
         if isinstance(b, list) and b and isinstance(b[0], ast.Expr) and isinstance(b[0].value, ast.Constant): b[0] = ast.Pass()
     return ast.dump(tree)
 
+@cache
 def _code(model):
     *others,here = [importlib.import_module(f'rnnlm.{o}') for o in ('data','rnn','lstm_lm','dropout','ar_tar','weight_tying','study')]
     r = here._recipe(model)
@@ -428,7 +444,7 @@ def _workers(backend, jobs, scheduler):
 def _bar(total, initial): return tqdm(total=total, initial=initial, desc='training', unit='run', mininterval=.5 if sys.stderr.isatty() else 10)
 def _is_death(e): return isinstance(e, TerminatedWorkerError) or type(e).__name__ == 'KilledWorker'
 
-# %% ../nbs/11_study.ipynb #00d39b28
+# %% ../nbs/11_study.ipynb #23fcae38
 def study(
     models:list[str]=('LMModel5','LMModel6','LMModel7'), # Which models to train; `variants` too
     seeds=4, # How many seeds, from 0 on, or the seeds themselves
@@ -439,8 +455,9 @@ def study(
 ) -> pd.DataFrame: # 15 rows a run: `model, seed, epoch, train_loss, valid_loss, accuracy, plain_loss`
     "Train each of `models` from each of `seeds`, except what `out` holds already; `StudyError` says what to mend"
     models,seeds = _asked(models, seeds, jobs, backend)
-    runs,cond = Runs(out),{m: conditions(m) for m in _known}
+    runs = Runs(out)
     had = runs.load()
+    cond = {m: conditions(m) for m in {*models, *(r['model'] for r in had)}}
     done = {(r['model'],r['seed']): r for r in had if cond[r['model']].items() <= r.items()}
     if other := sum(not cond[r['model']].items() <= r.items() for r in had): print(f'{runs.path}: {other} runs of other code or versions are kept and not used')
     n,deaths = len(models)*len(seeds),0

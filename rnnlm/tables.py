@@ -42,9 +42,9 @@ def reference(
     df.insert(4, 'accuracy', df.pop('correct')/n_valid)
     return df.dropna(axis=1, how='all')
 
-# %% ../nbs/00_tables.ipynb #c405d91c
+# %% ../nbs/00_tables.ipynb #1e94206c
 def provenance(
-    name:str='reference', # Or `variants`
+    name:str='reference', # Or `variants`, or `lean`
 ) -> dict: # Versions, machine, commit, dates; seeds and median seconds a run for each model
     "What made the reference, or the variants"
     return json.loads((files('rnnlm')/'tables'/f'{name}.json').read_text())
