@@ -7,11 +7,10 @@ __all__ = ['recipes', 'variants', 'backends', 'FusedAdam', 'one_cycle', 'FlatLos
            'chapter_learner', 'run', 'StudyError', 'conditions', 'Runs', 'study', 'as_runs', 'verdict', 'moved',
            'summary', 'report', 'save_reference', 'rnnlm_reproduce']
 
-# %% ../nbs/11_study.ipynb #18c37aff
+# %% ../nbs/11_study.ipynb #c6b862ff
 import ast, gzip, hashlib, importlib, inspect, json, math, os, platform, re, subprocess, sys, textwrap, time
 from contextlib import contextmanager
 from datetime import datetime, timezone
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import unquote
@@ -35,6 +34,7 @@ from fastai.learner import CastToTensor, Learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.optimizer import OptimWrapper
 from fastai.text.learner import TextLearner
+from fastcore.foundation import L
 from fastcore.script import call_parse
 
 from .ar_tar import RecordPenalties
@@ -109,7 +109,7 @@ class FlatLoss(CrossEntropyLossFlat):
     ) -> Tensor: # Mean cross-entropy, in nats
         return F.cross_entropy(out.flatten(0, -2), targ.flatten())
 
-# %% ../nbs/11_study.ipynb #adebeea1
+# %% ../nbs/11_study.ipynb #f223eafa
 class LeanLearner(Learner):
     "fastai's `Learner` with less bookkeeping: the same training to float tolerance, on plain tensors; events in the loop over batches reach the callbacks that have a method for them"
     def __init__(self, *args, opt_func=FusedAdam, **kwargs):
@@ -142,7 +142,7 @@ class LeanLearner(Learner):
         if isinstance(lr_max, slice): raise ValueError(f'lr_max: one learning rate for all parameters is needed, not {lr_max}')
         lr,moms = lr_max or self.lr,moms or self.moms
         scheds = dict(lr=one_cycle(lr/div, lr, lr/div_final, pct_start), mom=one_cycle(*moms, pct_start))
-        self.fit(n_epoch, cbs=[ParamScheduler(scheds), *(cbs or [])], wd=wd, **kwargs)
+        self.fit(n_epoch, cbs=ParamScheduler(scheds)+L(cbs), wd=wd, **kwargs)
 
     @staticmethod
     def accuracy(
@@ -309,10 +309,9 @@ def run(
     names = learn.recorder.metric_names[1:-1]
     return pd.DataFrame([[float(o) for o in v] for v in learn.recorder.values], columns=list(names)).rename_axis('epoch').reset_index()
 
-# %% ../nbs/11_study.ipynb #cfa4fc3b
+# %% ../nbs/11_study.ipynb #5f60f6a5
 class StudyError(Exception): "Something that the one who asked for a study can mend"
 
-@cache
 def _bare(source):
     "The syntax tree of `source`, without comments and docstrings"
     tree = ast.parse(textwrap.dedent(source))
@@ -321,14 +320,15 @@ def _bare(source):
         if isinstance(b, list) and b and isinstance(b[0], ast.Expr) and isinstance(b[0].value, ast.Constant): b[0] = ast.Pass()
     return ast.dump(tree)
 
-@cache
+_codes = {}                                                        # the code that runs is the code that was imported: read once
 def _code(model):
+    if model in _codes: return _codes[model]
     *others,here = [importlib.import_module(f'rnnlm.{o}') for o in ('data','rnn','lstm_lm','dropout','ar_tar','weight_tying','study')]
     r = here._recipe(model)
     mods = [inspect.getsource(o) for o in dict.fromkeys([*others, inspect.getmodule(r['net'][0])])]
     own = [inspect.getsource(o) for o in (here.run, here.chapter_learner, here.FusedAdam, here.one_cycle, here.FlatLoss, here.LeanLearner, *[r[o] for o in ('data','change') if o in r])]
     recipe = json.dumps(r, default=lambda o: o.__qualname__, sort_keys=True)
-    return hashlib.sha256('\n'.join([*map(_bare, mods+own), recipe]).encode()).hexdigest()[:12]
+    return _codes.setdefault(model, hashlib.sha256('\n'.join([*map(_bare, mods+own), recipe]).encode()).hexdigest()[:12])
 
 def conditions(
     model:str, # `LMModel4` to `LMModel7`, or one of `variants`
