@@ -656,7 +656,7 @@ def _whole(name, s):
     try: return int(s)
     except ValueError: raise StudyError(f'--{name}: a whole number is needed, not {s!r}') from None
 
-# %% ../nbs/11_study.ipynb #f325e4b3
+# %% ../nbs/11_study.ipynb #48af54be
 @call_parse
 def rnnlm_reproduce(
     models:str='LMModel5,LMModel6,LMModel7', # Models, separated by commas; LMModel4 is the baseline, `variants` all with one thing changed
@@ -665,7 +665,7 @@ def rnnlm_reproduce(
     out:str='results', # Folder for the runs and the report; what it holds is not done again
     jobs:str='0', # Processes; 0 is one a core
     backend:str='loky', # Where joblib runs them: loky, dask or sequential
-    scheduler:str='', # Address of the Dask scheduler, for --backend dask
+    scheduler:str='', # Address of the Dask scheduler, for `--backend dask`
     reference_to:str='', # Write the runs as a reference to this .csv.gz and stop: for maintainers
 ):
     "Train the chapter's models, and say table by table whether the published numbers are reproduced: 0 if all are, 1 if not, 2 if asked wrongly"
