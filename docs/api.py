@@ -117,11 +117,12 @@ def class_page(mod, name, node, patched):
     inner = ([f'Bases: {bases}', ''] if bases else []) + body(ast.get_docstring(node), ps, (None, None), mod.source(node))
     for f in [o for k, o in defs.items() if not k.startswith('_')] + patched:
         if not (doc := ast.get_docstring(f)): continue
-        on_class = any('cls_method' in ast.unparse(d) or ast.unparse(d) in ('classmethod', 'staticmethod') for d in f.decorator_list)
+        on_class = any('cls_method' in ast.unparse(d) or ast.unparse(d) == 'classmethod' for d in f.decorator_list)
         is_property = any(ast.unparse(d) == 'property' for d in f.decorator_list)
-        ps_f, ret = params(f, mod.said, skip=1), returned(f, mod.said)
+        static = any(ast.unparse(d) == 'staticmethod' for d in f.decorator_list)
+        ps_f, ret = params(f, mod.said, skip=int(not static)), returned(f, mod.said)
         kind = 'property' if is_property else 'method'
-        inner += fence(kind, f.name if is_property else signature(f.name, ps_f, ret[0]), body(doc, ps_f, ret, mod.source(f)), 5, [':classmethod:'] if on_class else [])
+        inner += fence(kind, f.name if is_property else signature(f.name, ps_f, ret[0]), body(doc, ps_f, ret, mod.source(f)), 5, [':staticmethod:'] if static else [':classmethod:'] if on_class else [])
     return fence('class', signature(name, ps), inner, 7)
 
 

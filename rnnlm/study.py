@@ -109,10 +109,14 @@ class FlatLoss(CrossEntropyLossFlat):
     ) -> Tensor: # Mean cross-entropy, in nats
         return F.cross_entropy(out.flatten(0, -2), targ.flatten())
 
-# %% ../nbs/11_study.ipynb #f223eafa
+# %% ../nbs/11_study.ipynb #9e29ddbb
 class LeanLearner(Learner):
     "fastai's `Learner` with less bookkeeping: the same training to float tolerance, on plain tensors; events in the loop over batches reach the callbacks that have a method for them"
-    def __init__(self, *args, opt_func=FusedAdam, **kwargs):
+    def __init__(self,
+        *args, # As `Learner` takes them
+        opt_func=FusedAdam, # Makes the optimiser
+        **kwargs, # As `Learner` takes them
+    ):
         super().__init__(*args, opt_func=opt_func, **kwargs)
         self.remove_cb(CastToTensor)
 
