@@ -60,15 +60,17 @@ def ratio(
 
 def _spread(x): return dict(median=float(x.median()), low=float(x.min()), high=float(x.max()))
 
-# %% ../nbs/12_performance.ipynb #b1a577fa
-def chapter_dls() -> DataLoaders: # With `vocab`
+# %% ../nbs/12_performance.ipynb #95aa6b8c
+def chapter_dls(
+    **kwargs, # For `DataLoaders.from_dsets`, such as `num_workers`
+) -> DataLoaders: # With `vocab`
     "The chapter's batches, in loaders with fastai's defaults"
     tokens = tokenize(human_numbers())
     vocab = make_vocab(tokens)
     nums = numericalize(tokens, vocab)
     seqs = [(nums[i:i+16], nums[i+1:i+17]) for i in range(0, len(nums)-17, 16)]
     cut = int(0.8*len(seqs))
-    dls = DataLoaders.from_dsets(group_chunks(seqs[:cut], 64), group_chunks(seqs[cut:], 64), bs=64, drop_last=True, shuffle=False, device='cpu')
+    dls = DataLoaders.from_dsets(group_chunks(seqs[:cut], 64), group_chunks(seqs[cut:], 64), bs=64, drop_last=True, shuffle=False, device='cpu', **kwargs)
     dls.vocab = vocab
     return dls
 
@@ -147,9 +149,7 @@ def _validate(net, dl):
         loss += F.cross_entropy(logits.flatten(0, 1), yb.flatten())*yb.numel(); right += (logits.argmax(-1)==yb).sum(); n += yb.numel()
     return float(loss/n),float(right/n)
 
-# %% ../nbs/12_performance.ipynb #54adfd4c
-def _plain(learn): learn.remove_cb(next(o for o in learn.cbs if type(o).__name__=='CastToTensor'))
-
+# %% ../nbs/12_performance.ipynb #fb38989d
 def _steps(model, dls, epochs):
     "Candidates from fastai's learner to the bare loop"
     flat = dict(loss_func=FlatLoss(), metrics=LeanLearner.accuracy)
@@ -158,6 +158,7 @@ def _steps(model, dls, epochs):
     return {'fastai’s Learner': partial(fastai_fit, model, dls, epochs), 'fused Adam': fused, 'plain tensors': plain,
             'ours': partial(our_fit, model, dls, epochs), 'bare loop': partial(bare_fit, model, dls, epochs)}
 
+# %% ../nbs/12_performance.ipynb #5f72945d
 def _fits(rounds, say):
     there,own,rows,three = chapter_dls(),human_numbers_dls(device='cpu'),[],('LMModel5','LMModel6','LMModel7')
     def chapter(m):
@@ -202,7 +203,7 @@ def rnn_flops(
     "Floating-point operations: `bs*sl` times, each layer multiplies gates·n × 2n weights, a multiplication and an addition each"
     return 2 * gates*n * 2*n * bs*sl * layers
 
-# %% ../nbs/12_performance.ipynb #50cf8bb3
+# %% ../nbs/12_performance.ipynb #8a7016c4
 def _lstm_calls(n, layers=2):
     nets = {'by hand': LSTM(n, n, layers), 'cells in a loop': LoopLSTM(n, n, layers), 'nn.LSTM': nn.LSTM(n, n, layers, batch_first=True)}
     x = torch.randn(64, 16, n, requires_grad=True)
@@ -226,6 +227,7 @@ def _peak():
             best = max(best, 2*n**3/(time.perf_counter()-start))
     return best
 
+# %% ../nbs/12_performance.ipynb #9a10810f
 def _lstm_rows(n, threads, rounds, say=lambda s: None):
     torch.set_num_threads(threads)
     k,peak,rows = {64: 12, 256: 4, 1024: 1}[n],_peak(),[]          # k: steps in a round
@@ -303,7 +305,7 @@ def exponent(
     "The power of `x` that `y` grows with, by least squares on logarithms"
     return float(np.polyfit(np.log(np.asarray(x, float)), np.log(np.asarray(y, float)), 1)[0])
 
-# %% ../nbs/12_performance.ipynb #aed12759
+# %% ../nbs/12_performance.ipynb #7e6be9c6
 _parts = dict(fits=_fits, lstms=_lstms, imports=_imports, growth=_growth)
 
 def _stop(s):
@@ -319,6 +321,7 @@ def _earlier(out):
         return old
     except (OSError, ValueError, TypeError) as e: _stop(f'--out: {out} is not a file of results ({e}); choose another')
 
+# %% ../nbs/12_performance.ipynb #b231aaa1
 @call_parse
 def rnnlm_benchmark(
     out:str='results/benchmark.json', # File to write

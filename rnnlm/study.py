@@ -46,7 +46,7 @@ from .rnn import LMModel4, LMModel5
 from .tables import check_published, check_run, curves, holm, level, n_valid, plot_against, reference
 from .weight_tying import LMModel7
 
-# %% ../nbs/11_study.ipynb #e3c7abaf
+# %% ../nbs/11_study.ipynb #7e2dc022
 class FusedAdam(OptimWrapper):
     "fastai's `Adam`, its updates by PyTorch's fused AdamW: an `opt_func` for any `Learner` of one parameter group"
     def __init__(self,
@@ -57,7 +57,7 @@ class FusedAdam(OptimWrapper):
         eps:float=1e-5, # Added to the root of the squares
         wd:float=0.01, # Decoupled weight decay
     ):
-        groups = [list(o) for o in params] if isinstance(params[0], (list,tuple)) or hasattr(params[0], 'map') else [list(params)]
+        groups = [list(params)] if isinstance(params[0], Tensor) else [list(o) for o in params]
         if len(groups) > 1: raise ValueError(f'params: FusedAdam takes one group of parameters, not {len(groups)}; use fastai\'s Adam for more')
         super().__init__(opt=torch.optim.AdamW(groups[0], lr=lr, betas=(mom,sqr_mom), eps=eps, weight_decay=wd, fused=True))
         self.spared = False
@@ -71,7 +71,9 @@ class FusedAdam(OptimWrapper):
         return [dict(lr=g['lr'], mom=g['betas'][0], sqr_mom=g['betas'][1], eps=g['eps'], wd=g['weight_decay'])]
 
     def set_hyper(self, k, v):
-        v = float(np.ravel(v)[-1])
+        v = np.ravel(v)
+        if len(v) != 1 or isinstance(v[0], slice): raise ValueError(f'{k}: one number for all parameters is needed, not {v.tolist()}')
+        v = float(v[0])
         if k=='wd': self.opt.param_groups[0]['weight_decay'] = v   # a second group is spared it
         else:
             for g in self.opt.param_groups:
@@ -109,7 +111,7 @@ class FlatLoss(CrossEntropyLossFlat):
     ) -> Tensor: # Mean cross-entropy, in nats
         return F.cross_entropy(out.flatten(0, -2), targ.flatten())
 
-# %% ../nbs/11_study.ipynb #9e29ddbb
+# %% ../nbs/11_study.ipynb #311a26e5
 class LeanLearner(Learner):
     "fastai's `Learner` with less bookkeeping: the same training to float tolerance, on plain tensors; events in the loop over batches reach the callbacks that have a method for them"
     def __init__(self,
@@ -144,7 +146,7 @@ class LeanLearner(Learner):
     ):
         "As fastai's: learning rate up and down, momentum down and up; `ValueError` if `lr_max` is a slice"
         if isinstance(lr_max, slice): raise ValueError(f'lr_max: one learning rate for all parameters is needed, not {lr_max}')
-        lr,moms = lr_max or self.lr,moms or self.moms
+        lr,moms = self.lr if lr_max is None else lr_max,moms or self.moms
         scheds = dict(lr=one_cycle(lr/div, lr, lr/div_final, pct_start), mom=one_cycle(*moms, pct_start))
         self.fit(n_epoch, cbs=ParamScheduler(scheds)+L(cbs), wd=wd, **kwargs)
 

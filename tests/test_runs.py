@@ -51,15 +51,8 @@ def test_models_pickle():
 
 def test_the_chapters_own_batching_gives_the_same_table():
     "fastai's own `DataLoaders` over `group_chunks`, as the chapter makes them, instead of ready-made batches"
-    from fastai.data.core import DataLoaders
-    from rnnlm.data import group_chunks, human_numbers, make_vocab, numericalize, tokenize
-    tokens = tokenize(human_numbers())
-    nums = numericalize(tokens, make_vocab(tokens))
-    seqs = [(nums[i:i+16], nums[i+1:i+17]) for i in range(0, len(nums)-17, 16)]
-    cut = int(0.8*len(seqs))
-    dls = DataLoaders.from_dsets(group_chunks(seqs[:cut], 64), group_chunks(seqs[cut:], 64), bs=64, drop_last=True, shuffle=False, num_workers=0, device='cpu')
-    dls.vocab = make_vocab(tokens)
-    pd.testing.assert_frame_equal(run('LMModel5', 0, dls=dls), run('LMModel5', 0), check_exact=True)
+    from rnnlm.performance import chapter_dls
+    pd.testing.assert_frame_equal(run('LMModel5', 0, dls=chapter_dls(num_workers=0)), run('LMModel5', 0), check_exact=True)
 
 
 @pytest.mark.parametrize('model', ['LMModel4', 'LMModel5', 'LMModel6', 'LMModel7', 'LMModel5: batches shuffled', 'LMModel6: targets one token late', 'LMModel7: no tying', 'LMModel7: state not kept', 'LMModel6: our GRU', 'LMModel7: AWD-LSTM with a wide start'])
