@@ -6,9 +6,9 @@
 __all__ = ['recipes', 'long_rows', 'fifteen_of_20', 'none', 'awd', 'like_awd', 'variants', 'Recipe', 'never_reset', 'never_keep',
            'nothing', 'untie', 'relu', 'orthogonal', 'clip', 'detach_often', 'forward_in_fours', 'widen', 'StopAfter15',
            'stop_after_15', 'late_targets', 'Shuffled', 'shuffled', 'vary', 'recipe', 'chapter_learner', 'fit',
-           'experiment', 'run']
+           'experiment', 'run', 'as_run', 'check_run', 'beside', 'plot_against', 'mistakes_of']
 
-# %% ../nbs/replication/07_recipes.ipynb #01789324
+# %% ../nbs/replication/07_recipes.ipynb #760c0325
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MethodType
@@ -33,12 +33,14 @@ from .data import StreamLoader, human_numbers, human_numbers_dls, make_vocab, nu
 from .gru import GRU, LMModelGRU
 from .learner import FlatLoss, LeanLearner, LeanTextLearner
 from .lstm_lm import LMModel6
-from .replicate.experiment import Experiment, from_learner
+from .replicate.experiment import Experiment, from_learner, recorded
+from .replicate.judge import judge_runs, same_seed
+from .replicate.report import draw
 from .rnn import LMModel4, LMModel5
-from .tables import published, reference
+from .tables import curves, published, reference
 from .weight_tying import LMModel7
 
-# %% ../nbs/replication/07_recipes.ipynb #cdea5181
+# %% ../nbs/replication/07_recipes.ipynb #3b100347
 @dataclass(frozen=True)
 class Recipe:
     "How a model is made and trained"
@@ -55,6 +57,7 @@ class Recipe:
     change:Callable = None # Done to the learner before it is fitted
     of:str = '' # The recipe that this is a variant of
     table:str = '' # The table that it is meant to give
+    kind:str = '' # Of a variant: a `mistake`, an `arm` of the ablation, or something `other`
     version:str = '1' # Raised when the same seed gives other numbers
 
 # %% ../nbs/replication/07_recipes.ipynb #781b5730
@@ -144,14 +147,15 @@ def shuffled():
     dls.loaders[0] = dls.train.new(cls=Shuffled)
     return dls
 
-# %% ../nbs/replication/07_recipes.ipynb #923eba8c
+# %% ../nbs/replication/07_recipes.ipynb #4fead0e1
 def vary(
     model:str, # One of `recipes`
     what:str, # What is different, in a few words
+    kind:str='mistake', # Or `arm`, or `other`
     **changes, # Fields of the recipe
 ) -> tuple[str, Recipe]: # Name and recipe
     "A recipe with one thing changed"
-    return f'{model}: {what}', replace(recipes[model], of=model, table='', **changes)
+    return f'{model}: {what}', replace(recipes[model], of=model, table='', kind=kind, **changes)
 
 long_rows = partial(human_numbers_dls, sl=32, bs=32, device='cpu')
 fifteen_of_20 = dict(epochs=20, change=stop_after_15)
@@ -167,12 +171,12 @@ variants = dict([
     vary('LMModel5', 'one layer', args=(64, 1)),
     vary('LMModel5', 'schedule of 20 epochs', **fifteen_of_20),
     vary('LMModel5', 'learning rate 0.01', lr=1e-2),
-    vary('LMModel5', 'ReLU', change=relu),
-    vary('LMModel5', 'one layer of ReLU', args=(64, 1), change=relu),
-    vary('LMModel5', 'orthogonal start', change=orthogonal),
-    vary('LMModel5', 'gradient clipped at 0.5', change=clip),
-    vary('LMModel5', 'state detached every 4 tokens', change=detach_often),
-    vary('LMModel5', '32 rows of 32 tokens', data=long_rows),
+    vary('LMModel5', 'ReLU', 'other', change=relu),
+    vary('LMModel5', 'one layer of ReLU', 'other', args=(64, 1), change=relu),
+    vary('LMModel5', 'orthogonal start', 'other', change=orthogonal),
+    vary('LMModel5', 'gradient clipped at 0.5', 'other', change=clip),
+    vary('LMModel5', 'state detached every 4 tokens', 'other', change=detach_often),
+    vary('LMModel5', '32 rows of 32 tokens', 'other', data=long_rows),
     vary('LMModel6', 'state not reset', change=never_reset),
     vary('LMModel6', 'state not kept', change=never_keep),
     vary('LMModel6', 'targets one token late', data=late_targets),
@@ -180,8 +184,8 @@ variants = dict([
     vary('LMModel6', 'one layer', args=(64, 1)),
     vary('LMModel6', 'schedule of 20 epochs', **fifteen_of_20),
     vary('LMModel6', 'learning rate 0.003', lr=3e-3),
-    vary('LMModel6', 'GRU', cls=LMModelGRU),
-    vary('LMModel6', 'our GRU', cls=LMModelGRU, args=(64, 2, GRU)),
+    vary('LMModel6', 'GRU', 'other', cls=LMModelGRU),
+    vary('LMModel6', 'our GRU', 'other', cls=LMModelGRU, args=(64, 2, GRU)),
     vary('LMModel7', 'state not reset', change=never_reset),
     vary('LMModel7', 'state not kept', change=never_keep),
     vary('LMModel7', 'targets one token late', data=late_targets),
@@ -198,15 +202,15 @@ variants = dict([
     vary('LMModel7', 'dropout 0.5', args=(64, 2, .5)),
     vary('LMModel7', 'weight decay 0.01', wd=.01),
     vary('LMModel7', 'momentum of Learner', moms=(.95, .85, .95)),
-    vary('LMModel7', 'none of the five', **none),
-    vary('LMModel7', 'dropout alone', **{**none, 'args': (64, 2, .4)}),
-    vary('LMModel7', 'AR alone', **{**none, 'alpha': 2.}),
-    vary('LMModel7', 'TAR alone', **{**none, 'beta': 1.}),
-    vary('LMModel7', 'tying alone', **{**none, 'change': None}),
-    vary('LMModel7', 'weight decay alone', **{**none, 'wd': .1}),
-    vary('LMModel7', 'AWD-LSTM', **like_awd),
-    vary('LMModel7', 'AWD-LSTM without dropout', cls=AWDLanguageModel, args=(awd, 0.)),
-    vary('LMModel7', 'AWD-LSTM with a wide start', **like_awd, change=widen),
+    vary('LMModel7', 'none of the five', 'arm', **none),
+    vary('LMModel7', 'dropout alone', 'arm', **{**none, 'args': (64, 2, .4)}),
+    vary('LMModel7', 'AR alone', 'arm', **{**none, 'alpha': 2.}),
+    vary('LMModel7', 'TAR alone', 'arm', **{**none, 'beta': 1.}),
+    vary('LMModel7', 'tying alone', 'arm', **{**none, 'change': None}),
+    vary('LMModel7', 'weight decay alone', 'arm', **{**none, 'wd': .1}),
+    vary('LMModel7', 'AWD-LSTM', 'other', **like_awd),
+    vary('LMModel7', 'AWD-LSTM without dropout', 'other', cls=AWDLanguageModel, args=(awd, 0.)),
+    vary('LMModel7', 'AWD-LSTM with a wide start', 'other', **like_awd, change=widen),
 ])
 
 # %% ../nbs/replication/07_recipes.ipynb #84d10b6e
@@ -275,3 +279,65 @@ def run(
 ) -> pd.DataFrame: # A row an epoch: `epoch, train_loss, valid_loss, accuracy`, with `plain_loss` for `LMModel7`
     "Train `model` once, as the chapter does: from one seed, always the same table"
     return experiment(model, **kwargs).train(seed)
+
+# %% ../nbs/replication/07_recipes.ipynb #da755940
+def as_run(
+    run, # A fastai `Recorder`, or a frame with `epoch` and the metrics (and `seed` where there are several runs)
+) -> pd.DataFrame: # `seed, epoch, train_loss, valid_loss, accuracy` and whatever else it has
+    "`run` as a table; `TypeError` or `ValueError` if it is not one of 15 epochs"
+    if hasattr(run, 'metric_names') and not isinstance(run, pd.DataFrame):
+        run = recorded(run)
+    if not isinstance(run, pd.DataFrame):
+        raise TypeError(f'run: a Recorder or a DataFrame is needed, not {type(run).__name__}')
+    if lacks := [o for o in ('epoch', *curves) if o not in run]:
+        raise ValueError(f"run: lacks {', '.join(lacks)}; it has {', '.join(map(str, run))}")
+    run = run if 'seed' in run else run.assign(seed=-1)
+    for seed, one in run.groupby('seed'):
+        if sorted(one.epoch) != list(range(15)):
+            raise ValueError('run: the printed tables have epochs 0 to 14; '
+                             f'seed {seed} has {len(one)} epochs')
+    if not len(run):
+        raise ValueError('run: the printed tables have epochs 0 to 14; this one is empty')
+    return run
+
+def check_run(
+    run, # As `as_run` takes it: one run of `model`, or several with their seeds
+    model:str, # `LMModel4` to `LMModel7`
+    seed:int=None, # What a single run was trained from, if you know
+) -> pd.DataFrame: # A row a check: `seeds, epoch, deviation, bound, agrees`
+    "Does `run` look like our runs of `model`? At most 1 false alarm in 1,000"
+    run, held = as_run(run), reference(model)
+    if seed is not None:
+        run = run.assign(seed=seed)
+    table = judge_runs(run, held)
+    same = same_seed(run, held)
+    if len(same):
+        worst = same.loc[same.difference.idxmax()]
+        first = dict(seeds=len(same), epoch=worst.epoch, deviation=worst.difference, bound=1e-3,
+                     agrees=False not in list(same.agrees))
+        table = pd.concat([pd.DataFrame([first], index=['same seed']), table])
+    return table.rename_axis('check')
+
+def beside(
+    run, # As `as_run` takes it; several seeds are averaged
+    model:str, # `LMModel4` to `LMModel7`
+) -> pd.DataFrame: # 15 rows, `published` and `ours` for each metric
+    "The printed table of `model` and `run`'s, column by column"
+    ours = as_run(run).groupby('epoch')[curves].mean()
+    both = {'published': published(model).set_index('epoch'), 'ours': ours}
+    return pd.DataFrame({(c, k): both[k][c] for c in curves for k in both}).round(4)
+
+def plot_against(
+    run, # As `as_run` takes it; several seeds are averaged. `None` draws the printed curves alone
+    model:str, # `LMModel4` to `LMModel7`
+    axs=None, # Three axes to draw on; a new figure by default
+): # The three axes
+    "Draw the curves of `run` and the printed ones of `model` over the bands of our runs"
+    return draw(None if run is None else as_run(run), published(model), reference(model), axs)
+
+def mistakes_of(
+    model:str, # `LMModel5` to `LMModel7`
+) -> dict: # What is wrong, to stored runs of it
+    "The known mistakes with `model`, as `judge` takes them"
+    names = [k for k, o in variants.items() if o.of == model and o.kind == 'mistake']
+    return {o.split(': ')[1]: reference(o) for o in names}

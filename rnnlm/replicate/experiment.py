@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['backends', 'Experiment', 'check_seed', 'seeded', 'first_weights', 'recorded', 'train_learner', 'from_learner',
            'version_of', 'libraries', 'commit_of', 'cpu', 'provenance', 'StudyError', 'one_run', 'as_seeds', 'checked',
-           'dask_client', 'workers', 'is_death', 'study', 'finish']
+           'dask_client', 'workers', 'is_death', 'study', 'as_frame', 'finish']
 
-# %% ../../nbs/replication/04_experiment.ipynb #4f62577b
+# %% ../../nbs/replication/04_experiment.ipynb #73b7dd66
 import os
 import platform
 import random
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version as installed
@@ -72,7 +72,7 @@ def seeded(
         random.setstate(states[1])
         torch.set_num_threads(threads)
 
-# %% ../../nbs/replication/04_experiment.ipynb #9aaee585
+# %% ../../nbs/replication/04_experiment.ipynb #41837c8b
 def first_weights(
     model:torch.nn.Module, # Before training
 ) -> dict: # `weights`: how many there are; `start`: the sum of their absolute values
@@ -100,7 +100,10 @@ def train_learner(
         for dl in learn.dls.loaders:
             dl.rng = random.Random(seed)
         start = first_weights(learn.model)
-        with learn.no_bar(), learn.no_logging():
+        with ExitStack() as quiet:
+            quiet.enter_context(learn.no_logging())
+            if hasattr(learn, 'no_bar'):                           # there is a bar only if one was imported
+                quiet.enter_context(learn.no_bar())
             fit(learn)
     frame = recorded(learn.recorder)
     frame.attrs = start
@@ -282,7 +285,7 @@ def is_death(
     "Did a worker die, of no fault of the code it ran?"
     return isinstance(e, BrokenProcessPool) or type(e).__name__ == 'KilledWorker'
 
-# %% ../../nbs/replication/04_experiment.ipynb #ae752d60
+# %% ../../nbs/replication/04_experiment.ipynb #fe12011c
 def study(
     experiments, # An `Experiment`, or several
     seeds=4, # How many, from 0 on, or the seeds themselves
@@ -290,18 +293,25 @@ def study(
     jobs:int=None, # Processes; one a core by default. Dask has those that its scheduler knows
     backend:str='loky', # Where joblib runs them: `loky`, `dask` or `sequential`
     scheduler:str=None, # Address of the Dask scheduler
+    stop:Callable=None, # Told the finished runs after each; training ends early where it says `True`
 ) -> pd.DataFrame: # A row an epoch: `experiment, seed, epoch`, the metrics
     "Train each experiment from each seed, except what `out` holds already; `StudyError` says what to mend"
     experiments, seeds = checked(experiments, seeds, jobs, backend)
     try:
-        done = finish(experiments, seeds, Store(out), jobs or cpu_count(), backend, scheduler)
+        where = jobs or cpu_count(), backend, scheduler
+        done = finish(experiments, seeds, Store(out), where, stop)
     except StoreError as e:
         raise StudyError(str(e)) from None
-    runs = [done[o.name, s].frame() for o in experiments for s in seeds]
+    return as_frame(done, experiments, seeds)
+
+def as_frame(done, experiments, seeds):
+    "Finished runs as one table, in the order that was asked for"
+    runs = [done[o.name, s].frame() for o in experiments for s in seeds if (o.name, s) in done]
     return pd.concat(runs, ignore_index=True)
 
-def finish(experiments, seeds, store, jobs, backend, scheduler):
+def finish(experiments, seeds, store, where, stop):
     "All runs that were asked for, by name and seed, after training those that are missing"
+    jobs, backend, scheduler = where
     here = libraries()
     versions = {o.name: o.version for o in experiments}
     def is_wanted(run):
@@ -329,6 +339,8 @@ def finish(experiments, seeds, store, jobs, backend, scheduler):
                         done[run.name, run.seed] = run
                         deaths = 0
                         bar.update()
+                        if stop and stop(as_frame(done, experiments, seeds)):
+                            return done
             except Exception as e:
                 if not is_death(e):
                     raise
