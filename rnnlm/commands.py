@@ -6,7 +6,7 @@
 __all__ = ['as_verdict', 'look_after', 'stop_early', 'save_runs', 'whole', 'check_writable', 'chosen', 'rnnlm_reproduce',
            'reproduce']
 
-# %% ../nbs/replication/13_commands.ipynb #1a179dde
+# %% ../nbs/replication/13_commands.ipynb #5fe84261
 import gzip
 import json
 import os
@@ -18,13 +18,13 @@ from fastcore.script import call_parse
 
 from .chapter import experiment, mistakes_of, recipe, recipes, variants
 from .data import human_numbers
-from .replicate.experiment import StudyError, libraries, study
+from .replicate.experiment import StudyError, study
 from .replicate.judge import Verdict, judge, moved
 from .replicate.report import report, summary
-from .replicate.store import Run, Store
+from .replicate.store import Run, Store, libraries
 from .tables import curves, n_valid
 
-# %% ../nbs/replication/13_commands.ipynb #9fd63649
+# %% ../nbs/replication/13_commands.ipynb #4c3faf05
 def as_verdict(
     model:str, # `LMModel4` to `LMModel7`, or one of `variants`
     runs:pd.DataFrame, # Of that model
@@ -58,7 +58,9 @@ def stop_early(
             todo.pop(0)
             for model in models:
                 known, own = experiment(model), first[first.experiment == model]
-                if known.reference is not None and judge(own, None, known.reference, alarm=alarm).own_ok is False:
+                if known.reference is None:
+                    continue
+                if judge(own, None, known.reference, alarm=alarm).own_ok is False:
                     return True
         return False
     return stop

@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['gaps', 'detection', 'refused', 'false_alarms', 'false_alarms_elsewhere']
 
-# %% ../nbs/replication/08_mistakes.ipynb #6d2d0336
+# %% ../nbs/replication/08_mistakes.ipynb #2c828a2c
 import numpy as np
 import pandas as pd
 
 from .chapter import variants
-from .replicate.judge import Norm, bounds, flat, judge_runs, same_seed
+from .replicate.judge import Norm, bounds, judge_runs, same_seed
+from .replicate.store import flat
 from .tables import curves, reference
 
 # %% ../nbs/replication/08_mistakes.ipynb #e90c4011

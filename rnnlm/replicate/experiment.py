@@ -4,22 +4,18 @@
 
 # %% auto #0
 __all__ = ['backends', 'Experiment', 'check_seed', 'seeded', 'first_weights', 'recorded', 'train_learner', 'from_learner',
-           'version_of', 'libraries', 'commit_of', 'cpu', 'provenance', 'StudyError', 'one_run', 'as_seeds', 'checked',
-           'dask_client', 'workers', 'is_death', 'study', 'as_frame', 'finish']
+           'provenance', 'StudyError', 'one_run', 'as_seeds', 'checked', 'dask_client', 'workers', 'is_death', 'study',
+           'as_frame', 'finish']
 
-# %% ../../nbs/replication/04_experiment.ipynb #73b7dd66
-import os
+# %% ../../nbs/replication/04_experiment.ipynb #8a3fa96d
 import platform
 import random
-import subprocess
 import sys
 import time
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version as installed
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Callable
 
@@ -29,7 +25,8 @@ import torch
 from joblib import Parallel, cpu_count, delayed, parallel_config
 from tqdm import tqdm
 
-from .store import Run, Store, StoreError
+from .store import (Run, Store, StoreError, commit_of, cpu, libraries, metrics_of,
+                                   version_of)
 
 # %% ../../nbs/replication/04_experiment.ipynb #afa007e0
 @dataclass(frozen=True)
@@ -122,48 +119,7 @@ def from_learner(
     source = getattr(inner, '__module__', '').split('.')[0]
     return Experiment(name, partial(train_learner, make_learner, fit), source=source, **kwargs)
 
-# %% ../../nbs/replication/04_experiment.ipynb #90c98ccd
-def version_of(
-    package:str, # As it is installed
-) -> str: # Its version, or '' if there is none
-    "The version of an installed package"
-    try:
-        return installed(package)
-    except (PackageNotFoundError, ValueError):
-        return ''
-
-def libraries() -> str: # Such as `torch 2.13.0+cpu, fastai 2.8.7`
-    "The versions that runs are told apart by"
-    found = {o: version_of(o) for o in ('torch', 'fastai')}
-    return ', '.join(f'{k} {v}' for k, v in found.items() if v)
-
-def commit_of(
-    package:str, # An importable package
-) -> str: # As `git describe` says it, or '' if it is not in a repository of its own
-    "The commit of the repository that `package` is part of"
-    try:
-        spec = find_spec(package)
-        file = Path(spec.origin) if spec and spec.origin else None
-        if file is None or not file.exists():
-            return ''
-        def git(*args):
-            return subprocess.run(['git', *args], cwd=file.parent, capture_output=True, text=True,
-                                  timeout=10)
-        if git('ls-files', '--error-unmatch', file.name).returncode:
-            return ''
-        return git('describe', '--always', '--dirty').stdout.strip()
-    except (OSError, ValueError, ImportError, subprocess.SubprocessError):
-        return ''
-
-def cpu() -> str: # Such as `AMD EPYC`
-    "The name of this machine's processor"
-    try:
-        lines = Path('/proc/cpuinfo').read_text().splitlines()
-        names = [o.split(':')[1].strip() for o in lines if o.startswith('model name')]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()
-
+# %% ../../nbs/replication/04_experiment.ipynb #813a6cae
 def provenance(
     experiment:Experiment, # Whose runs are to be made
 ) -> dict: # Python, processor, and the package with its version and commit
@@ -174,7 +130,7 @@ def provenance(
         made |= dict(package=f'{package} {version_of(package)}', commit=commit_of(package))
     return made
 
-# %% ../../nbs/replication/04_experiment.ipynb #7a86ebea
+# %% ../../nbs/replication/04_experiment.ipynb #b2d494b9
 class StudyError(Exception):
     "Something that the one who asked for a study can mend"
 
@@ -194,7 +150,7 @@ def one_run(
     if not isinstance(frame, pd.DataFrame) or frame.empty:
         raise StudyError(f'{experiment.name}: train must give a frame with a row an epoch, '
                          f'not {type(frame).__name__}')
-    numbers = frame.drop(columns=['epoch', 'seed', 'experiment'], errors='ignore').astype(float)
+    numbers = frame[metrics_of(frame)].astype(float)
     finite = numbers.where(np.isfinite(numbers))
     curves = {k: [None if np.isnan(x) else x for x in finite[k].tolist()] for k in finite}
     made = {**made, 'cpu': cpu(), **frame.attrs, 'seconds': seconds}

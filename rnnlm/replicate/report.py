@@ -7,7 +7,7 @@ __all__ = ['shades', 'words', 'draw_band', 'draw', 'as_svg', 'plural', 'reasons'
            'printed_table', 'own_table', 'same_lines', 'noticed_lines', 'indented', 'summary', 'plain', 'as_json',
            'as_junit', 'report']
 
-# %% ../../nbs/replication/05_report.ipynb #7ee9acdb
+# %% ../../nbs/replication/05_report.ipynb #234eba85
 import io
 import json
 import platform
@@ -20,8 +20,8 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
-from .experiment import cpu, libraries
-from .judge import Verdict, curves_of, metrics_of
+from .judge import Verdict
+from .store import cpu, curves_of, libraries, metrics_of
 
 # %% ../../nbs/replication/05_report.ipynb #acb9f41d
 shades = {.99: '#dbe5f1', .9: '#b3c9e3', .5: '#86a9d0'}
