@@ -1,20 +1,21 @@
-"""The pages of the API reference, one a module, from the source alone: nothing is imported.
+"""The API pages: what Sphinx's autodoc is to show, and how it reads nbdev's docments.
 
-A parameter's meaning stands in a comment behind it (nbdev's docments), the errors in the docstring's last part, and
-where a function comes from in nbdev's comment above it. `pages` turns them into MyST, with the directives of Sphinx's Python domain.
+`pages` writes an overview and a page a module. The hooks that `setup` connects turn the comment behind a parameter into its field,
+the errors at the end of a docstring into theirs, and say which part of which notebook explains a thing.
 """
 import ast
-import io
+import functools
+import importlib
+import inspect
 import json
+import posixpath
 import re
-import tokenize
 from pathlib import Path
 
+from fastcore.docments import docments
 
-def comments(text):
-    "Each line's trailing comment, without its `#`"
-    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
-    return {o.start[0]: o.string.lstrip('# ') for o in tokens if o.type == tokenize.COMMENT and o.line[:o.start[1]].strip()}
+root = Path(__file__).parent.parent
+errors = re.compile(r'(.*?)(?:; )?((?:`\w*Error`(?:, | or )?)+ .*|errors as .*)?$', re.S)
 
 
 def slug(title):
@@ -22,147 +23,202 @@ def slug(title):
     return re.sub(r'[^\w\- ]', '', title.strip().lower().replace('`', '')).replace(' ', '-')
 
 
-def sections(nb):
-    "The heading that each cell stands under: `(title, anchor)` by cell id, and the notebook's title"
+def sections(path):
+    "The heading that each cell of a notebook stands under, `(title, anchor)` by cell id, and the notebook's title"
     found, title, at = {}, None, None
-    for cell in nb['cells']:
+    for cell in json.loads(path.read_text(encoding='utf-8'))['cells']:
         if cell['cell_type'] == 'markdown':
             for level, text in re.findall(r'^(#+) (.+)$', ''.join(cell['source']), re.M):
                 title = title or text
-                if len(level) <= 4: at = text, slug(text)
+                if len(level) <= 4:
+                    at = text, slug(text)
         found[cell['id']] = at
     return found, title
 
 
-def params(f, said, skip=0):
-    "`(name, type, default, meaning)` of each parameter, stars in the name"
-    a = f.args
-    pos = a.posonlyargs + a.args
-    pairs = [('', o, d) for o, d in zip(pos, [None]*(len(pos)-len(a.defaults)) + a.defaults)][skip:]
-    if a.vararg: pairs.append(('*', a.vararg, None))
-    pairs += [('', o, d) for o, d in zip(a.kwonlyargs, a.kw_defaults)]
-    if a.kwarg: pairs.append(('**', a.kwarg, None))
-    ends = [(d or o).end_lineno for _, o, d in pairs]
-    return [(star + o.arg, o.annotation and ast.unparse(o.annotation), d and ast.unparse(d), said.get(n) if ends.count(n) == 1 else None)
-            for (star, o, d), n in zip(pairs, ends)]
-
-
-def returned(f, said):
-    "`(type, meaning)` of what a function gives back"
-    end = f.returns.end_lineno if f.returns else f.body[0].lineno-1
-    inside = {o.end_lineno for o in ast.walk(f.args) if hasattr(o, 'end_lineno')}
-    return f.returns and ast.unparse(f.returns), said.get(end) if end not in inside else None
-
-
-def signature(name, ps, ret=None):
-    one = [n + (f': {t}' if t else '') + (f' = {d}' if d and t else f'={d}' if d else '') for n, t, d, _ in ps]
-    return f"{name}({', '.join(one)})" + (f' -> {ret}' if ret else '')
+def sentence(text):
+    "`text` with a capital first and a stop last"
+    return text[:1].upper() + text[1:] + ('' if not text or text[-1] in '.?!:)' else '.')
 
 
 class Module:
-    "One module's source, and what it says of itself"
-    def __init__(self, path, root, url):
-        self.name, self.path, self.url = f'rnnlm.{path.stem}', path, url
+    "A module's source, and the notebook that it was exported from"
+    def __init__(self, path):
+        self.path = path.relative_to(root).as_posix()
+        self.name = self.path.removesuffix('.py').replace('/', '.')
+        self.page = 'api/' + self.path.removesuffix('.py').split('/', 1)[1]
         text = path.read_text(encoding='utf-8')
-        self.lines, self.tree, self.said = text.splitlines(), ast.parse(text), comments(text)
-        self.doc = ast.get_docstring(self.tree) or ''
-        self.all = next((ast.literal_eval(o.value) for o in self.tree.body if isinstance(o, ast.Assign) and ast.unparse(o.targets[0]) == '__all__'), [])
-        cells = [(i, m[1], m[2]) for i, o in enumerate(self.lines, 1) if (m := re.match(r'# %% \.\./(nbs/\S+) #(\w+)', o))]
-        self.cells, self.nb = cells, cells[0][1] if cells else None
-        self.sections, self.title = sections(json.loads((root/self.nb).read_text(encoding='utf-8'))) if self.nb else ({}, None)
+        self.lines, tree = text.splitlines(), ast.parse(text)
+        self.doc = ast.get_docstring(tree) or ''
+        nodes = {getattr(o, 'name', None): o for o in tree.body}
+        nodes |= {n.id: o for o in tree.body if isinstance(o, ast.Assign) for n in ast.walk(o.targets[0]) if isinstance(n, ast.Name)}
+        self.all = ast.literal_eval(nodes['__all__'].value) if '__all__' in nodes else []
+        self.assigned = {k: o for k, o in nodes.items() if isinstance(o, ast.Assign)}
+        marks = [(i, m) for i, o in enumerate(self.lines, 1) if (m := re.match(r'# %% [./]*nbs/(\S+)\.ipynb #(\w+)', o))]
+        self.cells = [(i, m[2]) for i, m in marks]
+        self.nb = marks[0][1][1] if marks else None
+        self.sections, self.title = sections(root/f'nbs/{self.nb}.ipynb') if self.nb else ({}, None)
 
-    def source(self, node):
-        "Links to the lines that define `node`, and to where the notebook explains them"
-        first = min([node.lineno, *(o.lineno for o in getattr(node, 'decorator_list', []))])
-        out = f'[Source]({self.url}/{self.path.parent.name}/{self.path.name}#L{first}-L{node.end_lineno})'
-        above = [c for c in self.cells if c[0] <= first]
-        at = above and self.sections.get(above[-1][2])
-        return out + (f' · explained in [{at[0]}](../{Path(self.nb).name}#{at[1]})' if at else '')
+    def to(self, page):
+        "The address of another page of the site, from this module's"
+        return posixpath.relpath(page, posixpath.dirname(self.page))
 
-    def public(self):
-        "Name, node and patched methods of each public thing, in order of definition"
-        nodes, patched = {}, {}
-        for o in self.tree.body:
-            if isinstance(o, ast.FunctionDef) and any('patch' in ast.unparse(d) for d in o.decorator_list):
-                patched.setdefault(ast.unparse(o.args.args[0].annotation), []).append(o)
-            elif isinstance(o, (ast.FunctionDef, ast.ClassDef)): nodes[o.name] = o
-            elif isinstance(o, ast.Assign):
-                for t in o.targets:
-                    for n in t.elts if isinstance(t, ast.Tuple) else [t]: nodes[ast.unparse(n)] = o
-        return [(k, nodes[k], patched.get(k, [])) for k in nodes if k in self.all]
+    def explained(self, line):
+        "The heading that what begins at `line` is explained under, as `(title, anchor)`, or None"
+        above = [cell for i, cell in self.cells if i <= line]
+        return self.sections.get(above[-1]) if above else None
 
-
-def body(doc, ps, ret, links):
-    "Docstring, parameters, result, errors and links of one thing"
-    doc = doc or ''
-    m = re.match(r'(.*?)(?:; )?((?:`\w*Error`(?:, | or )?)+ .*|errors as .*)?$', doc, re.S)
-    text, errors = m[1], m[2]
-    out = [text[:1].upper() + text[1:] + ('' if not text or text[-1] in '.?!:)' else '.'), '']
-    for n, t, d, said in ps:
-        out.append(f":param {n.replace('*', chr(92)+'*')}: {said or ''}{f' (default: `{d}`)' if d and said and 'default' not in said else ''}".rstrip())
-        if t: out.append(f":type {n.replace('*', chr(92)+'*')}: {t}")
-    if ret[1]: out.append(f':returns: {ret[1]}')
-    if errors: out.append(f':raises: {errors}')
-    return [*out, '', links, '']
+    def comment(self, name):
+        "What the comment behind a constant says of it, and its value if that is short"
+        node = self.assigned[name]
+        said = re.search(r'\s# (.+)$', self.lines[node.lineno-1])
+        value = ast.unparse(node.value)
+        return said[1] if said else '', value if len(value) < 100 and not isinstance(node.value, ast.Tuple) else ''
 
 
-def fence(kind, head, inner, n, options=()): return ['`'*n + f'{{py:{kind}}} {head}', *options, '', *inner, '`'*n, '']
+@functools.cache
+def modules():
+    "The public modules by name, in the order in which their notebooks build on each other"
+    found = [Module(p) for p in (root/'rnnlm').rglob('*.py') if not p.stem.startswith('_')]
+    order = ['index', 'chapter', 'replication', 'beyond']
+    found.sort(key=lambda o: (order.index(o.nb.split('/')[0]) if o.nb else 9, o.nb or '', o.name))
+    return {o.name: o for o in found}
 
 
-def class_page(mod, name, node, patched):
-    defs = {o.name: o for o in node.body if isinstance(o, ast.FunctionDef)}
-    init = defs.get('__init__')
-    ps = params(init, mod.said, skip=1) if init else []
-    bases = ', '.join(f'`{ast.unparse(o)}`' for o in node.bases)
-    inner = ([f'Bases: {bases}', ''] if bases else []) + body(ast.get_docstring(node), ps, (None, None), mod.source(node))
-    for f in [o for k, o in defs.items() if not k.startswith('_')] + patched:
-        if not (doc := ast.get_docstring(f)): continue
-        on_class = any('cls_method' in ast.unparse(d) or ast.unparse(d) == 'classmethod' for d in f.decorator_list)
-        is_property = any(ast.unparse(d) == 'property' for d in f.decorator_list)
-        static = any(ast.unparse(d) == 'staticmethod' for d in f.decorator_list)
-        ps_f, ret = params(f, mod.said, skip=int(not static)), returned(f, mod.said)
-        kind = 'property' if is_property else 'method'
-        inner += fence(kind, f.name if is_property else signature(f.name, ps_f, ret[0]), body(doc, ps_f, ret, mod.source(f)), 5, [':staticmethod:'] if static else [':classmethod:'] if on_class else [])
-    return fence('class', signature(name, ps), inner, 7)
+@functools.cache
+def places():
+    "The modules that each public function or class is in, by its name"
+    found = {}
+    for o in modules().values():
+        for name in o.all:
+            if name not in o.assigned:
+                found.setdefault(name, []).append(o.name)
+    return found
 
 
-def data_page(mod, name, node):
-    value = ast.unparse(node.value)
-    said = mod.said.get(node.lineno)
-    return fence('data', name, [*([said[:1].upper() + said[1:] + '.', ''] if said else []), mod.source(node), ''], 7,
-                 [f':value: {value}'] if len(value) < 100 and not isinstance(node.value, ast.Tuple) else [])
+def rst(text, here=''):
+    "A line of Markdown, as our docstrings and comments have it, as reStructuredText; names of public things become links"
+    def code(name):
+        there = places().get(name, [])
+        module = here if here in there else there[0] if len(there) == 1 else None
+        return f':py:obj:`~{module}.{name}`' if module else f'``{name}``'
+
+    def plain(o):
+        return re.sub(r'([\\*|]|_\b)', r'\\\1', o)
+    parts = re.split(r'`([^`\n]+)`', text)
+    text = ''.join(f'\0{code(o)}\0' if i % 2 else plain(o) for i, o in enumerate(parts))
+    return re.sub(r'(?<=\w)\0|\0(?=\w)', r'\\ ', text).replace('\0', '')   # a mark and a letter have to be parted
 
 
-def page(mod):
+def found_at(obj):
+    "The file and the first and last line of what defines `obj`, or None"
+    obj = inspect.unwrap(getattr(obj, 'fget', None) or getattr(obj, '__func__', None) or obj)
+    try:
+        lines, first = inspect.getsourcelines(obj)
+        path = Path(inspect.getsourcefile(obj)).resolve().relative_to(root)
+    except (OSError, TypeError, ValueError):
+        return None
+    return path.as_posix(), first, first+len(lines)-1
+
+
+def params(obj):
+    "What the docments of a function or class say: of each parameter, and of the result"
+    obj = inspect.unwrap(getattr(obj, '__func__', None) or obj)
+    said = {k: v for k, v in docments(obj, args_kwargs=True).items() if v}
+    returns = said.pop('return', None)
+    if not returns and inspect.isfunction(obj) and (m := re.search(r'^\s*\):\s*# (.+)$', inspect.getsource(obj), re.M)):
+        returns = m[1]                                             # docments asks for an annotation
+    if not said:
+        return {}, returns
+    kinds = {k: o.kind for k, o in inspect.signature(obj).parameters.items()}
+    stars = {inspect.Parameter.VAR_POSITIONAL: '\\*', inspect.Parameter.VAR_KEYWORD: '\\*\\*'}
+    said = {stars.get(kinds.get(k), '') + k: v for k, v in said.items() if v != returns and k not in ('self', 'cls')}
+    return said, None if inspect.isclass(obj) else returns
+
+
+def owner(name):
+    "The module that a full name is in, and the rest of the name"
+    parts = name.split('.')
+    for i in range(len(parts), 0, -1):
+        if module := modules().get('.'.join(parts[:i])):
+            return module, '.'.join(parts[i:])
+    return None, name
+
+
+def docstring(app, what, name, obj, options, lines):
+    "Hook of autodoc: the docstring's text, then parameters, result and errors as fields, then where it is explained"
+    module, rest = owner(name)
+    if module is None:
+        return
+    if what == 'module':
+        lines[:] = [rst(module.doc, module.name), '']
+        return
+    if rest in module.assigned:
+        said, value = module.comment(rest)
+        out = [rst(sentence(said), module.name), *(['', f'Value: ``{value}``'] if value else [])]
+        at = module.explained(module.assigned[rest].lineno)
+    else:
+        text, raised = errors.match('\n'.join(lines).strip()).groups()
+        said, returns = params(obj) if callable(obj) else ({}, None)
+        out = [rst(sentence(text), module.name), '']
+        out += [f':param {k}: {rst(o, module.name)}'.replace('\n', ' ') for k, o in said.items()]
+        out += [f':returns: {rst(returns, module.name)}'] if returns else []
+        out += [f':raises: {rst(raised, module.name)}'] if raised else []
+        at = heading(module, obj)
+        if '.' in rest and at == heading(module, getattr(importlib.import_module(module.name), rest.split('.')[0])):
+            at = None                                              # its class says so
+    if at and module.nb:
+        title = re.sub(r'[`<>]', '', at[0])
+        out += ['', f"Explained in `{title} <{module.to(module.nb)}.html#{at[1]}>`__"]
+    lines[:] = [*'\n'.join(out).splitlines(), '']
+
+
+def heading(module, obj):
+    "The heading that `obj` is explained under, if it is defined in `module`"
+    found = found_at(obj)
+    return module.explained(found[1]) if found and found[0] == module.path else None
+
+
+def skip(app, what, name, obj, skipped, options):
+    "Hook of autodoc: constants have no docstring, and are shown all the same; a field's default is not a method"
+    if what == 'class' and isinstance(obj, functools.partial):
+        return True
+    return False if what == 'module' and not name.startswith('_') else None
+
+
+def source(domain, info):
+    "For Sphinx's linkcode: the address of the lines that define a thing"
+    module = modules().get(info['module'])
+    if module is None:
+        return None
+    if node := module.assigned.get(info['fullname']):
+        found = module.path, node.lineno, node.end_lineno
+    else:
+        obj = importlib.import_module(module.name)
+        for part in info['fullname'].split('.'):
+            obj = inspect.getattr_static(obj, part)
+        found = found_at(obj)
+    return found and '{}#L{}-L{}'.format(*found)
+
+
+def page(module):
     "The page of one module"
-    out = [f'# {mod.name}', '', mod.doc, '', f'Made in [{mod.title}](../{Path(mod.nb).name}).' if mod.nb else '', '', f'```{{py:module}} {mod.name}', '```', '']
-    parts, rows = [], []
-    for name, node, patched in mod.public():
-        if isinstance(node, ast.ClassDef): parts += class_page(mod, name, node, patched)
-        elif isinstance(node, ast.FunctionDef):
-            ps, ret = params(node, mod.said), returned(node, mod.said)
-            parts += fence('function', signature(name, ps, ret[0]), body(ast.get_docstring(node), ps, ret, mod.source(node)), 7)
-        else: parts += data_page(mod, name, node)
-        doc = mod.said.get(node.lineno, '') if isinstance(node, ast.Assign) else (ast.get_docstring(node) or '').split('; `')[0]
-        rows.append(f"| {{py:obj}}`{name}` | {doc[:1].upper() + doc[1:]} |".replace('||', '\\|\\|'))
-    return '\n'.join([*out, '| name | what it is |', '|---|---|', *rows, '', *parts])
+    made = f'Made in `{module.title} <{module.to(module.nb)}.html>`__.' if module.nb else ''
+    names = [f'      {o}' for o in module.all]
+    return '\n'.join([module.name, '='*len(module.name), '', f'.. automodule:: {module.name}', '   :members:', '', f'   {made}', '',
+                      '   .. autosummary::', '      :nosignatures:', '', *names, ''])
 
 
-def linked(text, known, here):
-    "Names of other public things, where they stand in backticks in prose, made links"
-    def link(m):
-        name = m[1]
-        if name not in known or re.match(r'.*\{py:obj\}$', text[max(0, m.start()-10):m.start()], re.S): return m[0]
-        return f'{{py:obj}}`~{known[name]}.{name}`'
-    return re.sub(r'(?<!`)`([A-Za-z_]\w+)`(?!`)', link, text)
+def pages():
+    "The text of each page by its path: an overview, and one a module"
+    modules.cache_clear()                                          # while the site is served, sources change
+    places.cache_clear()
+    rows = [f'| [{o.name}]({o.page}.rst) | {o.doc} | {f"[{o.title}]({o.nb}.ipynb)" if o.nb else ""} |' for o in modules().values()]
+    front = ['# API reference', '', 'What `import rnnlm` offers, a page a module, in the order in which they build on each other. '
+             'Each is exported from the notebook that explains it.', '', '| module | what it holds | notebook |', '|---|---|---|', *rows, '']
+    return {'reference.md': '\n'.join(front)} | {f'{o.page}.rst': page(o) for o in modules().values()}
 
 
-def pages(root, url):
-    "The text of each page by its path: an overview, and one page a public module of rnnlm/; `url` is that of the repository's files"
-    mods = [Module(p, root, url) for p in sorted((root/'rnnlm').glob('*.py')) if not p.stem.startswith('_')]
-    known = {name: m.name for m in mods for name, node, _ in m.public() if not isinstance(node, ast.Assign)}
-    order = sorted(mods, key=lambda m: m.nb or '')
-    rows = [f'| [{m.name}](api/{m.path.stem}.md) | {m.doc} | [{m.title}]({Path(m.nb).name}) |' for m in order]
-    front = ['# API reference', '', 'What `import rnnlm` offers, a page a module, in the order in which they build on each other. Each is exported from the notebook that explains it.', '',
-             '| module | what it holds | notebook |', '|---|---|---|', *rows, '']
-    return {'reference.md': '\n'.join(front)} | {f'api/{m.path.stem}.md': linked(page(m), known, m) for m in order}
+def setup(app):
+    app.connect('autodoc-process-docstring', docstring)
+    app.connect('autodoc-skip-member', skip)

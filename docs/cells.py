@@ -4,6 +4,7 @@ Cells say how they want to be shown in nbdev's and Quarto's way, by lines such a
 MyST-NB and nbconvert know tags instead. `read` turns the one into the other; run as a script, this makes README.md.
 """
 import ast
+import posixpath
 import re
 from functools import cache
 from pathlib import Path
@@ -13,32 +14,52 @@ import nbformat
 root = Path(__file__).parent.parent
 tags = {('echo', 'false'): 'remove-input', ('code-fold', 'true'): 'hide-input', ('hide', ''): 'remove-cell',
         ('include', 'false'): 'remove-cell', ('output', 'false'): 'remove-output'}
-linked = re.compile(r'\[`([\w.]+)`\]\(https://[^)]*?/\w+\.html#[^)]*\)')          # as nbdev links names in backticks
 directive = re.compile(r'#\|\s*([\w-]+)(?::?\s*(.*))?$')
 
 
 @cache
-def modules():
-    "The module of each exported name, from nbdev's index"
-    index = ast.literal_eval((root/'rnnlm/_modidx.py').read_text(encoding='utf-8').split('d = ', 1)[1])
-    return {sym[len(mod)+1:]: mod for mod, syms in index['syms'].items() for sym in syms}
+def index():
+    "The address that nbdev thinks is the API's, and from nbdev's index the module of each exported name of each notebook"
+    found = ast.literal_eval((root/'rnnlm/_modidx.py').read_text(encoding='utf-8').split('d = ', 1)[1])
+    names = {(link.split('.html')[0], sym[len(mod)+1:]): mod for mod, syms in found['syms'].items() for sym, (link, _) in syms.items()}
+    return found['settings']['doc_host'] + found['settings']['doc_baseurl'], names
 
 
-def to_reference(text, role=True):
+def to_reference(text, page='index', role=True):
     "nbdev's links to names, which know no API reference, made links to it; in a box of code only the name is left"
+    host, names = index()
+    own = re.sub(r'(^|/)\d+_', r'\1', page)                        # as nbdev calls this notebook
+
     def link(m):
-        if m[1] not in modules(): return m[0]
-        name = f"{modules()[m[1]]}.{m[1].split('.')[0]}"           # a method's place is in its class
-        return f'{{py:obj}}`{m[1]} <{name}>`' if role else f"[`{m[1]}`](api/{modules()[m[1]].split('.')[-1]}.html#{name})"
+        module = names.get((own, m[1])) or names.get((m[2], m[1]))
+        if module is None: return m[0]
+        if m[1].startswith('_'): return f'`{m[1]}`'
+        name = f"{module}.{m[1].split('.')[0]}"                    # a method's place is in its class
+        if role: return f'{{py:obj}}`{m[1]} <{name}>`'
+        target = 'api/' + module.split('.', 1)[1].replace('.', '/')
+        return f'[`{m[1]}`]({posixpath.relpath(target, posixpath.dirname(page) or ".")}.html#{name})'
+    linked = re.compile(r'\[`([\w.]+)`\]\(' + re.escape(host) + r'/([\w/]+)\.html(?:#[^)]*)?\)')
     parts = re.split(r'(^```.*?^```)', text, flags=re.M | re.S)
     return ''.join(linked.sub(r'\1' if i % 2 else link, o) for i, o in enumerate(parts))
+
+
+def on_site(text, page, suffix=None):
+    "Links of a notebook to other files of the repository, made links to the site's pages, which lie otherwise: nbs/ and docs/ are its top"
+    folder = posixpath.dirname(page)
+
+    def link(m):
+        path = posixpath.normpath(posixpath.join('nbs', folder, m[1]))
+        path = posixpath.relpath(re.sub(r'^(nbs|docs)/', '', path), folder or '.')
+        return f"]({re.sub(r'[.](ipynb|md)$', suffix, path) if suffix else path}{m[2] or ''})"
+    return re.sub(r'\]\(((?:\.\./)+[\w./-]+|[\w./-]+\.ipynb)(#[^)\s]*)?\)', link, text)
 
 
 def read(text, site=True):
     "The notebook in `text`, its directive lines made into tags and alternative texts"
     nb = nbformat.reads(text, as_version=4)
+    page = nb.metadata.get('page', 'index')                        # pages.py says which page of the site it is
     for cell in nb.cells:
-        if cell.cell_type == 'markdown' and site: cell.source = to_reference(re.sub(r'\]\(\.\./(docs/)?', '](', cell.source))
+        if cell.cell_type == 'markdown' and site: cell.source = to_reference(on_site(cell.source, page), page)
         if cell.cell_type != 'code': continue
         lines = cell.source.splitlines()
         while lines and lines[0].startswith('#|'):
@@ -51,7 +72,9 @@ def read(text, site=True):
         if not site: continue
         for o in cell.outputs:
             data = o.get('data', {})
-            if 'text/markdown' in data: data['text/markdown'] = re.sub(r'\]\((\w+)\.ipynb', r'](\1.html', to_reference(''.join(data['text/markdown']), role=cell.source.startswith('show_doc(')))
+            if 'text/markdown' not in data: continue
+            said = ''.join(data['text/markdown'])
+            data['text/markdown'] = to_reference(on_site(said, page, '.html'), page, role=cell.source.startswith('show_doc('))
         if cell.source.startswith('show_doc('): as_markdown(cell, shown=code_follows(nb.cells, cell))
     return nb
 
@@ -66,6 +89,7 @@ def as_markdown(cell, shown=False):
     "Put what nbdev wrote about a function or class in the place of the cell that asked for it; only its title if the code, which says the same, is shown"
     text = ''.join(''.join(o.data.get('text/markdown', '')) for o in cell.outputs if 'data' in o)
     text = re.sub(r'^---\n+', '', text)
+    text = re.sub(r'^(\[source\]\(.*\))\n+(#+ .*\n)', r'\2\n\1\n', text)   # nbdev's link would end the section before
     if shown and (title := re.search(r'^#+ .+$', text, re.M)): text = title[0]
     cell.update(cell_type='markdown', source=text, metadata={})
     del cell['outputs'], cell['execution_count']

@@ -11,7 +11,7 @@ import pages                                             # noqa: E402
 
 cfg = pages.settings()
 project, author, release, copyright = cfg['lib_name'], cfg['author'], cfg['version'], cfg['copyright']
-extensions = ['myst_nb', 'sphinx_external_toc', 'sphinx_copybutton']
+extensions = ['myst_nb', 'sphinx_external_toc', 'sphinx_copybutton', 'sphinx.ext.autodoc', 'sphinx.ext.autosummary', 'sphinx.ext.linkcode', 'api']
 external_toc_path = '_toc.yml'
 exclude_patterns = ['**.ipynb_checkpoints']
 
@@ -25,6 +25,9 @@ myst_enable_extensions = ['dollarmath', 'amsmath', 'colon_fence', 'attrs_inline'
 myst_heading_anchors = 4
 suppress_warnings = ['mystnb.unknown_mime_type', 'misc.highlighting_failure']     # nbdev prints defaults by their repr
 
+autodoc_default_options = {'show-inheritance': True, 'member-order': 'bysource', 'no-value': True}
+autodoc_typehints, autodoc_typehints_format, autodoc_typehints_description_target = 'both', 'short', 'documented'
+autodoc_inherit_docstrings, autosummary_generate = False, False
 add_module_names = False
 python_display_short_literal_types = True
 python_maximum_signature_line_length = 70
@@ -49,9 +52,16 @@ html_theme_options = dict(navbar_persistent=[], article_header_end=['article-hea
                           repository_url=cfg['git_url'], repository_branch=cfg['branch'], pygments_light_style='a11y-high-contrast-light', pygments_dark_style='a11y-high-contrast-dark')
 
 
+def linkcode_resolve(domain, info):
+    "The address of the lines that define a thing of the API"
+    found = pages.api.source(domain, info)
+    return found and f"{cfg['blob']}/{found}"
+
+
 def origin(page):
     "The file of the repository that a page is made from"
-    if page.startswith('api/'): return 'nbs/' + pages.api.Module(pages.root/f'rnnlm/{page[4:]}.py', pages.root, '').nb.split('/')[-1]
+    for module in pages.api.modules().values():
+        if module.page == page: return f'nbs/{module.nb}.ipynb' if module.nb else module.path
     for path in (f'nbs/{page}.ipynb', f'docs/{page}.md', f'{page}.md'):
         if (pages.root/path).exists(): return path
     return {'cite': 'CITATION.cff', 'reference': 'docs/api.py'}.get(page)
@@ -78,8 +88,10 @@ def signatures(app, page, template, context, doctree):
 
 def originals(app, error):
     "What is downloaded is the notebook of the repository, not the one that was processed for the site"
-    for path in pages.root.glob('nbs/*.ipynb'):
-        if error is None: shutil.copy(path, Path(app.outdir)/'_sources'/path.name)
+    if error is not None: return
+    nbs, there = pages.root/'nbs', Path(app.outdir)/'_sources'
+    for path in nbs.rglob('*.ipynb'):
+        if (there/path.relative_to(nbs)).exists(): shutil.copy(path, there/path.relative_to(nbs))
 
 
 def setup(app):

@@ -2,6 +2,7 @@
 
 Nothing that is unchanged is written anew, so that Sphinx builds only what has changed (`make serve`).
 """
+import json
 import os
 import re
 from configparser import ConfigParser
@@ -37,7 +38,7 @@ def contents(modules):
     for part in toc['subtrees']:
         for o in part['entries']:
             if o['file']=='reference': o['entries'] = [dict(file=m) for m in modules]
-    def there(entry): return any((out/f"{entry['file']}{s}").exists() for s in ('.ipynb', '.md'))
+    def there(entry): return any((out/f"{entry['file']}{s}").exists() for s in ('.ipynb', '.md', '.rst'))
     for part in toc['subtrees']:
         gone = [o['file'] for o in part['entries'] if not there(o)]
         if gone: print('Left out of the contents, since there is no such page:', ', '.join(gone))
@@ -60,22 +61,24 @@ def cite(cfg):
                       f"In the Citation File Format: [CITATION.cff]({cfg['blob']}/CITATION.cff). The licence of code and prose is [Apache 2.0]({cfg['blob']}/LICENSE).", ''])
 
 
-def sources_below(text):
-    "nbdev puts the link to a symbol's source above its heading, where it would end the section before: put it below"
-    return re.sub(r'"(\[source\]\([^\n]*)",(\s*)"\\n",(\s*)"(#+ [^\n]*)",(\s*)"\\n",', r'"\4",\2"\\n",\3"\1",\5"\\n",', text)
+def named(path):
+    "The notebook at `path` with its page's name in it, which tells `cells.read` where its links start from"
+    nb = json.loads(path.read_text(encoding='utf-8'))
+    nb['metadata']['page'] = path.relative_to(out).with_suffix('').as_posix()
+    return json.dumps(nb, ensure_ascii=False, indent=1)
 
 
 def main():
     cfg = settings()
     os.chdir(root)
     proc_nbs(n_workers=2)
-    for name in ('CONTRIBUTING.md', 'CHANGELOG.md', 'CITATION.cff', 'LICENSE'): put(name, (root/name).read_text(encoding='utf-8'))
-    for path in (root/'docs').glob('*.md'): put(path.name, re.sub(r'\]\(\.\./nbs/', '](', path.read_text(encoding='utf-8')))
-    reference = api.pages(root, cfg['blob'])
+    for name in ('CONTRIBUTING.md', 'CHANGELOG.md', 'CITATION.cff', 'LICENSE'): put(name, re.sub(r'\]\(nbs/', '](', (root/name).read_text(encoding='utf-8')))
+    for path in (root/'docs').glob('*.md'): put(path.name, re.sub(r'\]\((\.\./)?nbs/', '](', path.read_text(encoding='utf-8')))
+    reference = api.pages()
     for name, text in reference.items(): put(name, text)
     put('cite.md', cite(cfg))
-    put('_toc.yml', contents([o.removesuffix('.md') for o in reference if '/' in o]))
-    for path in out.glob('*.ipynb'): put(path.name, sources_below(path.read_text(encoding='utf-8')))
+    for path in out.rglob('*.ipynb'): put(path.relative_to(out), named(path))
+    put('_toc.yml', contents([Path(o).with_suffix('').as_posix() for o in reference if o.startswith('api/')]))
 
 
 if __name__ == '__main__': main()

@@ -6,7 +6,7 @@
 __all__ = ['tokenize', 'human_numbers', 'make_vocab', 'numericalize', 'group_chunks', 'stream_batches', 'Rows', 'StreamLoader',
            'human_numbers_dls']
 
-# %% ../nbs/chapter/01_data.ipynb #30ba27c2
+# %% ../nbs/chapter/01_data.ipynb #312cfb2a
 import hashlib, os
 from functools import cache
 from importlib.metadata import version
@@ -18,9 +18,9 @@ from num2words import num2words
 from fastai.data.core import DataLoaders
 from fastai.data.external import URLs, fastai_path, untar_data
 from fastai.data.load import DataLoader
-from fastai.torch_core import default_device, display_df, to_device
+from fastai.torch_core import default_device, display_df
 
-from .checks import check_sizes
+from .checks import check_ids, check_sizes
 
 # %% ../nbs/chapter/01_data.ipynb #992512e5
 def _in_words(n:int) -> str:
@@ -107,7 +107,7 @@ def group_chunks(
     m = len(ds)//bs
     return [ds[i + m*j] for i in range(m) for j in range(bs)]
 
-# %% ../nbs/chapter/01_data.ipynb #ff7a43c5
+# %% ../nbs/chapter/01_data.ipynb #cd0b9e18
 def stream_batches(
     nums:LongTensor, # Token ids of one running text
     sl:int, # Sequence length
@@ -115,6 +115,7 @@ def stream_batches(
 ) -> list[tuple[LongTensor,LongTensor]]: # Each `xb, yb` is bs × sl, `yb` one token ahead
     "All full batches of `nums`, ready-made, rows continuing from one batch to the next; `ValueError` if there is none"
     check_sizes(sl=sl, bs=bs)
+    check_ids('nums', nums)
     if nums.ndim != 1: raise ValueError(f'nums: must be one running text, a tensor of one dimension, not of shape {tuple(nums.shape)}')
     n = max(len(nums)-1, 0)//sl                                    # sequences with a target
     m = n//bs                                                      # batches
@@ -122,23 +123,27 @@ def stream_batches(
     x,y = (nums[o:o+bs*m*sl].view(bs, m, sl) for o in (0, 1))      # bs × m × sl
     return [(x[:,i].contiguous(), y[:,i].contiguous()) for i in range(m)]
 
-# %% ../nbs/chapter/01_data.ipynb #d6a162df
+# %% ../nbs/chapter/01_data.ipynb #583c47e0
 class Rows:
     "The rows of ready-made batches, one after the other, as a data set"
     def __init__(self,
-        batches:list, # Pairs `xb, yb`, each bs × sl
+        batches:list, # Pairs `xb, yb`, all of one shape, bs × sl
     ):
+        shapes = {o.shape for pair in batches for o in pair}
+        if len(shapes) > 1:
+            raise ValueError(f'batches: all must be of one shape, not {sorted(map(tuple, shapes))}')
         self.batches = batches
+        self.bs = len(batches[0][0]) if batches else None
 
     def __len__(self):
-        return sum(len(xb) for xb, _ in self.batches)
+        return len(self.batches)*self.bs if self.batches else 0
 
     def __getitem__(self,
         i:int, # From 0 to `len - 1`
     ) -> tuple: # Tokens and targets of row `i`, sl each
         if not 0 <= i < len(self):
             raise IndexError(f'row {i} of {len(self)}')
-        batch, row = divmod(i, len(self.batches[0][0]))
+        batch, row = divmod(i, self.bs)
         xb, yb = self.batches[batch]
         return xb[row], yb[row]
 
@@ -146,45 +151,59 @@ class Rows:
         "No rows, as `Learner.export` keeps them"
         return Rows([])
 
-# %% ../nbs/chapter/01_data.ipynb #38682bbf
+# %% ../nbs/chapter/01_data.ipynb #3473a654
 class StreamLoader(DataLoader):
     "A fastai `DataLoader` over ready-made batches, always in their order"
+    # what else `DataLoader` takes and what moves no row from one batch to another
+    options = ['before_iter', 'after_batch', 'after_iter', 'wif', 'pin_memory', 'pin_memory_device',
+               'persistent_workers', 'timeout', 'indexed']
+    in_order = ('shuffle: batches that carry a hidden state from one to the next '
+                'have to stay in order')
+
     def __init__(self,
         dataset, # Ready-made batches, such as `stream_batches` gives, or their `Rows`
+        bs:int=None, # Rows of a batch: `ValueError` if it is another number than the batches have
         device=None, # Where batches go; where they are if `None`
         vocab:list=None, # Words, so that `show_batch` can show text
-        bs:int=None, # Rows of a batch: `ValueError` if it is another number than the batches have
+        batch_size:int=None, # PyTorch's name for `bs`
         shuffle:bool=False, # `ValueError` if true: a carried state needs its batches in order
+        drop_last:bool=False, # As you like: all batches are full, so none is dropped
         num_workers:int=0, # `ValueError` unless 0: the batches are made already
         get_idxs=None, # Given by `Learner.get_preds`: all rows in order, or `ValueError`
-        **kwargs, # Anything else that `DataLoader` takes and that changes no batch
+        **kwargs, # `options`; `TypeError` for any other argument
     ):
         rows = dataset if isinstance(dataset, Rows) else Rows(dataset)
-        own = len(rows.batches[0][0]) if rows.batches else bs
-        if bs not in (None, own):
-            raise ValueError(f'bs: the batches are made already, of {own} rows, not {bs}')
+        for name, size in dict(bs=bs, batch_size=batch_size).items():
+            if rows.bs and size not in (None, rows.bs):
+                raise ValueError(f'{name}: the batches are made already, of {rows.bs} rows, not {size}')
         if shuffle:
-            raise ValueError('shuffle: batches that carry a hidden state from one to the next '
-                             'have to stay in order')
+            raise ValueError(self.in_order)
         if num_workers:
             raise ValueError('num_workers: the batches are made already, so it must be 0, '
                              f'not {num_workers}')
         if get_idxs and list(get_idxs()) != list(range(len(rows))):
             raise ValueError('get_idxs: the rows have to stay in order, all of them')
+        for name in kwargs:
+            if name not in self.options:
+                raise TypeError(f'{name}: a loader of ready-made batches takes no such argument')
         self.vocab = vocab
-        # fastai asks for whole rows: there is no partial batch to drop
-        kwargs = {k: v for k, v in kwargs.items() if k not in ('drop_last', 'indexed')}
-        super().__init__(rows, bs=own, device=device, **kwargs)
+        super().__init__(rows, bs=rows.bs or bs or batch_size, device=device, **kwargs)
 
     def __iter__(self):
+        if self.shuffle:
+            raise ValueError(self.in_order)
         self.randomize()
         self.before_iter()
         torch.empty((), dtype=torch.int64).random_()               # as PyTorch's loaders do
         for batch in self.ordered():
-            if self.device is not None and batch[0].device != self.device:
-                batch = to_device(batch, self.device)
-            yield self.after_batch(batch)
+            yield self.ready(batch)
         self.after_iter()
+
+    def ready(self,
+        batch:tuple, # `xb, yb`, as it is stored
+    ): # What a learner gets
+        "A copy, so that nobody changes what is stored, where it is wanted"
+        return self.after_batch(tuple(o.to(self.device or o.device, copy=True) for o in batch))
 
     def ordered(self) -> list: # Pairs `xb, yb`
         "The batches of one pass"
@@ -193,10 +212,22 @@ class StreamLoader(DataLoader):
     def new(self,
         dataset=None, # Other batches, or their `Rows`; the same by default
         cls=None, # A subclass
+        shuffle:bool=False, # A loader to look at: `one_batch` draws rows, going through it is refused
         **kwargs, # As for a loader: what would change a batch is refused
     ):
         "A loader like this one"
-        return super().new(dataset, cls, **{'vocab': self.vocab, **kwargs})
+        own = dict(vocab=self.vocab, bs=None, shuffle=False)
+        loader = super().new(dataset, cls, **{**own, **kwargs})
+        loader.shuffle = shuffle                                   # `Learner.show_results` asks for it
+        return loader
+
+    def one_batch(self):
+        "The first batch, or rows of any batch from a loader that is there to look at"
+        if not self.shuffle:
+            return super().one_batch()
+        places = self.rng.sample(range(len(self.dataset)), self.bs)
+        rows = [self.dataset[i] for i in places]
+        return self.ready([torch.stack(o) for o in zip(*rows)])
 
     def words(self,
         ids:LongTensor, # Token ids, sl

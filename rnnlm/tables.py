@@ -40,10 +40,10 @@ def published(
     "The table that the book prints for `model`; `ValueError` if there is none"
     return of_model('published.csv', model)[['epoch', *curves]]
 
-# %% ../nbs/replication/01_tables.ipynb #a16d72d7
+# %% ../nbs/replication/01_tables.ipynb #24446ca4
 def reference(
     model:str, # `LMModel4` to `LMModel7`, or one of `rnnlm.chapter.variants`
-    name:str=None, # `reference`, `variants` or `null`; by default the one that `model` is in
+    name:str=None, # File of `rnnlm/tables`, such as `null` or `xeon`; by default `reference` or `variants`
 ) -> pd.DataFrame: # 15 rows a seed: `seed, epoch, train_loss, valid_loss, accuracy, plain_loss, weights, start`
     "Our stored runs of `model`; `ValueError` if there are none"
     name = name or ('variants' if ': ' in model else 'reference')

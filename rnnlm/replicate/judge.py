@@ -170,17 +170,18 @@ def bounds(
         raise ValueError(f'reference: {len(rows)} runs are too few for a bound; {fewest} are needed')
     return np.array([tail_bound(o, alarm/2) for o in held_out_scores(rows, k)])
 
-# %% ../../nbs/replication/02_judge.ipynb #0feab205
+# %% ../../nbs/replication/02_judge.ipynb #d59469e8
 def judge_runs(
     runs:pd.DataFrame, # New runs: `seed`, `epoch` and metrics
     reference:pd.DataFrame, # Right runs, likewise, 50 seeds or more
     alarm:float=1e-3, # How often right runs may be refused, all metrics together
 ) -> pd.DataFrame: # A row a metric, and `pattern` for T²: `seeds, epoch, deviation, bound, agrees`
-    "Does the mean of these runs look like the reference? Its own seeds are left out of the reference"
+    "Does the mean of these runs look like the reference? Their seeds are left out of it, if 50 are left"
     metrics = [o for o in metrics_of(reference) if o in runs and reference[o].notna().all()]
     if not metrics:
         raise ValueError('runs: have no metric of the reference')
-    reference = reference[~reference.seed.isin(runs.seed)]
+    others = reference[~reference.seed.isin(runs.seed)]
+    reference = others if others.seed.nunique() >= fewest else reference
     rows, new = flat(reference, metrics), flat(runs, metrics)
     if rows.shape[1] != new.shape[1]:
         epochs = [o.epoch.nunique() for o in (runs, reference)]
