@@ -38,7 +38,7 @@ def sections(path):
 
 def sentence(text):
     "`text` with a capital first and a stop last"
-    return text[:1].upper() + text[1:] + ('' if not text or text[-1] in '.?!:)' else '.')
+    return (text if text.startswith('fastai') else text[:1].upper() + text[1:]) + ('' if not text or text[-1] in '.?!:)' else '.')
 
 
 class Module:
@@ -96,10 +96,10 @@ def places():
     return found
 
 
-def rst(text, here=''):
-    "A line of Markdown, as our docstrings and comments have it, as reStructuredText; names of public things become links"
+def rst(text, here='', own=()):
+    "Markdown, as our docstrings and comments have it, as reStructuredText; names of public things become links, but not `own` ones"
     def code(name):
-        there = places().get(name, [])
+        there = [] if name in own else places().get(name, [])
         module = here if here in there else there[0] if len(there) == 1 else None
         return f':py:obj:`~{module}.{name}`' if module else f'``{name}``'
 
@@ -121,6 +121,14 @@ def found_at(obj):
     return path.as_posix(), first, first+len(lines)-1
 
 
+def arguments(obj):
+    "The parameters of a function or class by name"
+    try:
+        return inspect.signature(obj).parameters
+    except (TypeError, ValueError):
+        return {}
+
+
 def params(obj):
     "What the docments of a function or class say: of each parameter, and of the result"
     obj = inspect.unwrap(getattr(obj, '__func__', None) or obj)
@@ -128,9 +136,7 @@ def params(obj):
     returns = said.pop('return', None)
     if not returns and inspect.isfunction(obj) and (m := re.search(r'^\s*\):\s*# (.+)$', inspect.getsource(obj), re.M)):
         returns = m[1]                                             # docments asks for an annotation
-    if not said:
-        return {}, returns
-    kinds = {k: o.kind for k, o in inspect.signature(obj).parameters.items()}
+    kinds = {k: o.kind for k, o in arguments(obj).items()}
     stars = {inspect.Parameter.VAR_POSITIONAL: '\\*', inspect.Parameter.VAR_KEYWORD: '\\*\\*'}
     said = {stars.get(kinds.get(k), '') + k: v for k, v in said.items() if v != returns and k not in ('self', 'cls')}
     return said, None if inspect.isclass(obj) else returns
@@ -158,12 +164,14 @@ def docstring(app, what, name, obj, options, lines):
         out = [rst(sentence(said), module.name), *(['', f'Value: ``{value}``'] if value else [])]
         at = module.explained(module.assigned[rest].lineno)
     else:
+        obj = getattr(obj, 'fget', None) or obj                    # of a property
         text, raised = errors.match('\n'.join(lines).strip()).groups()
         said, returns = params(obj) if callable(obj) else ({}, None)
-        out = [rst(sentence(text), module.name), '']
-        out += [f':param {k}: {rst(o, module.name)}'.replace('\n', ' ') for k, o in said.items()]
-        out += [f':returns: {rst(returns, module.name)}'] if returns else []
-        out += [f':raises: {rst(raised, module.name)}'] if raised else []
+        as_rst = functools.partial(rst, here=module.name, own=arguments(obj))
+        out = [as_rst(sentence(text)), '']
+        out += [f':param {k}: {as_rst(o)}'.replace('\n', ' ') for k, o in said.items()]
+        out += [f':raises: {as_rst(raised)}'] if raised else []
+        out += [f':returns: {as_rst(returns)}'] if returns else []
         at = heading(module, obj)
         if '.' in rest and at == heading(module, getattr(importlib.import_module(module.name), rest.split('.')[0])):
             at = None                                              # its class says so
@@ -180,10 +188,13 @@ def heading(module, obj):
 
 
 def skip(app, what, name, obj, skipped, options):
-    "Hook of autodoc: constants have no docstring, and are shown all the same; a field's default is not a method"
-    if what == 'class' and isinstance(obj, functools.partial):
-        return True
-    return False if what == 'module' and not name.startswith('_') else None
+    "Hook of autodoc: a function that is a field's default is not a method"
+    return True if what == 'class' and isinstance(obj, functools.partial) else None
+
+
+def signature(app, what, name, obj, options, text, returns):
+    "Hook of autodoc: a default that is a function or class is shown by its name"
+    return text and re.sub(r"<(?:function|class) '?(?:\w+\.)*(\w+)'?>", r'\1', text), returns
 
 
 def source(domain, info):
@@ -202,11 +213,14 @@ def source(domain, info):
 
 
 def page(module):
-    "The page of one module"
-    made = f'Made in `{module.title} <{module.to(module.nb)}.html>`__.' if module.nb else ''
-    names = [f'      {o}' for o in module.all]
-    return '\n'.join([module.name, '='*len(module.name), '', f'.. automodule:: {module.name}', '   :members:', '', f'   {made}', '',
-                      '   .. autosummary::', '      :nosignatures:', '', *names, ''])
+    "The page of one module: a table of all names, its constants, then functions and classes in the order of their definition"
+    made = [f'Made in `{module.title} <{module.to(module.nb)}.html>`__.', ''] if module.nb else []
+    constants = [o for o in module.all if o in module.assigned]
+    inner = [*made, '.. autosummary::', '   :nosignatures:', '', *(f'   {o}' for o in module.all), '']
+    inner += [f'.. autodata:: {module.name}.{o}\n' for o in constants]
+    inner = [f'   {o}' for part in inner for o in part.split('\n')]
+    left_out = [f"   :exclude-members: {', '.join(constants)}"] if constants else []
+    return '\n'.join([module.name, '='*len(module.name), '', f'.. automodule:: {module.name}', '   :members:', *left_out, '', *inner, ''])
 
 
 def pages():
@@ -221,4 +235,5 @@ def pages():
 
 def setup(app):
     app.connect('autodoc-process-docstring', docstring)
+    app.connect('autodoc-process-signature', signature)
     app.connect('autodoc-skip-member', skip)

@@ -81,9 +81,11 @@ def buttons(app, page, template, context, doctree):
 
 
 def signatures(app, page, template, context, doctree):
-    "Long signatures have a line a parameter, for which Sphinx writes lists that are none: make them plain lines"
+    "Long signatures have a line a parameter, for which Sphinx writes lists that are none: make them plain lines; what every class is built on is no news"
     def plain(m): return '<span>' + re.sub(r'<(/?)dd>', r'<\1span>', m[1]).replace('<span><em', '<span class="sig-line"><em') + '</span>'
-    if 'body' in context: context['body'] = re.sub(r'<dl>\s*((?:<dd><em class="sig-param.*?</dd>\s*)+)</dl>', plain, context['body'], flags=re.S)
+    if 'body' not in context: return
+    body = re.sub(r'<p>Bases: <code[^>]*><span class="pre">object</span></code></p>', '', context['body'])
+    context['body'] = re.sub(r'<dl>\s*((?:<dd><em class="sig-param.*?</dd>\s*)+)</dl>', plain, body, flags=re.S)
 
 
 def originals(app, error):

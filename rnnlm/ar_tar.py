@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['activation_reg', 'temporal_activation_reg', 'RNNRegularizer', 'RecordPenalties']
 
-# %% ../nbs/chapter/07_ar_tar.ipynb #2588fd6f
+# %% ../nbs/chapter/07_ar_tar.ipynb #3af69437
 import math
 
 from torch import Tensor
 from fastai.callback.core import Callback
 from fastai.callback.rnn import RNNCallback
 from fastai.callback.rnn import RNNRegularizer as FastaiRegularizer
-from fastai.learner import AvgSmoothLoss, Metric
+from fastai.learner import AvgSmoothLoss, ValueMetric
 
 from .checks import check_float, check_weights
 
@@ -69,27 +69,41 @@ class RNNRegularizer(Callback):
         if self.training and self.beta: self.learn.loss_grad = self.loss_grad + temporal_activation_reg(self.raw, self.beta)
         self.raw = self.out = None                                 # they hold on to the batch's whole graph
 
-# %% ../nbs/chapter/07_ar_tar.ipynb #3b80853d
-class _Shown(Metric):
-    "A number that is worked out elsewhere, as a column of the table"
-    def __init__(self, name, f): self._name,self.f = name,f
-    def reset(self): pass
-    def accumulate(self, learn): pass
-    @property
-    def value(self): return self.f()
-    @property
-    def name(self): return self._name
-
-# %% ../nbs/chapter/07_ar_tar.ipynb #436b8c22
+# %% ../nbs/chapter/07_ar_tar.ipynb #3690bd7a
 class RecordPenalties(Callback):
     "Record the training loss with its penalties, as the printed Table 3 has it, and without, as `plain_loss`"
-    order,run_valid,remove_on_fetch = FastaiRegularizer.order+1,False,True # after either regulariser
+    # after either regulariser
+    order, run_valid, remove_on_fetch = FastaiRegularizer.order+1, False, True
 
     def before_fit(self):
-        self.plain = AvgSmoothLoss(); self.plain.reset()
-        if not any(m.name=='plain_loss' for m in self.learn.metrics):
-            self.learn.metrics = self.learn.metrics + [_Shown('plain_loss', lambda: self.plain.value.item())]
+        "Begin a new column `plain_loss`; `ValueError` if another callback records the penalties too"
+        if any(isinstance(o, RecordPenalties) and o is not self for o in self.learn.cbs):
+            raise ValueError('cbs: one RecordPenalties is enough, but there are two')
+        self.trains = False
+        self.plain = AvgSmoothLoss()
+        self.plain.reset()
+        self.take_out()
+        self.learn.metrics = self.learn.metrics + [ValueMetric(self.plain_loss, 'plain_loss')]
+
+    def before_train(self):
+        self.trains = True
+
+    def before_validate(self):
+        "A `learn.validate()` without training has no training loss to show"
+        if not self.trains:
+            self.take_out()
 
     def after_loss(self):
         self.plain.accumulate(self.learn)
         self.learn.loss = self.loss_grad.detach().clone()
+
+    def after_fit(self):
+        self.take_out()
+
+    def plain_loss(self) -> float: # In nats, smoothed as fastai smooths
+        "The training loss without penalties"
+        return self.plain.value.item()
+
+    def take_out(self):
+        "Leave the metrics of the learner as they were"
+        self.learn.metrics = [o for o in self.learn.metrics if o.name != 'plain_loss']

@@ -6,7 +6,7 @@
 __all__ = ['as_verdict', 'look_after', 'stop_early', 'save_runs', 'whole', 'check_writable', 'chosen', 'rnnlm_reproduce',
            'reproduce']
 
-# %% ../nbs/replication/13_commands.ipynb #5fe84261
+# %% ../nbs/replication/13_commands.ipynb #9885b542
 import gzip
 import json
 import os
@@ -18,13 +18,13 @@ from fastcore.script import call_parse
 
 from .chapter import experiment, mistakes_of, recipe, recipes, variants
 from .data import human_numbers
-from .replicate.experiment import StudyError, study
+from .replicate.experiment import StudyError, checked, study
 from .replicate.judge import Verdict, judge, moved
-from .replicate.report import report, summary
+from .replicate.report import plural, report, summary
 from .replicate.store import Run, Store, libraries
 from .tables import curves, n_valid
 
-# %% ../nbs/replication/13_commands.ipynb #4c3faf05
+# %% ../nbs/replication/13_commands.ipynb #2cb8a534
 def as_verdict(
     model:str, # `LMModel4` to `LMModel7`, or one of `variants`
     runs:pd.DataFrame, # Of that model
@@ -46,7 +46,7 @@ def stop_early(
     models:list, # Names
     seeds:list, # In the order in which they are trained
     alarm:float, # False alarms of one look at one model
-): # Told the finished runs, it says whether to stop
+): # Told the finished runs, it says after how many seeds something is wrong, or 0
     "A function that stops a study when a look finds something wrong"
     todo = look_after(len(seeds))[:-1]
     def stop(runs):
@@ -54,15 +54,15 @@ def stop_early(
             first = runs[runs.seed.isin(seeds[:todo[0]])]
             counts = first.groupby('experiment').seed.nunique()
             if any(counts.get(m, 0) < todo[0] for m in models):
-                return False
-            todo.pop(0)
+                return 0
+            k = todo.pop(0)
             for model in models:
                 known, own = experiment(model), first[first.experiment == model]
                 if known.reference is None:
                     continue
                 if judge(own, None, known.reference, alarm=alarm).own_ok is False:
-                    return True
-        return False
+                    return k
+        return 0
     return stop
 
 # %% ../nbs/replication/13_commands.ipynb #86e5865d
@@ -140,7 +140,7 @@ def chosen(
         raise StudyError('--models: none was given')
     return list(dict.fromkeys(found))
 
-# %% ../nbs/replication/13_commands.ipynb #e58a342a
+# %% ../nbs/replication/13_commands.ipynb #66bf234b
 @call_parse
 def rnnlm_reproduce(
     models:str='LMModel5,LMModel6,LMModel7', # Models, separated by commas; LMModel4 is the baseline, `variants` are all with one thing changed
@@ -175,6 +175,7 @@ def reproduce(models, seeds, first_seed, out, jobs, backend, scheduler, referenc
             raise StudyError(f'--reference_to: a file that ends in .csv.gz is needed, not {reference_to!r}')
         check_writable('reference_to', reference_to)
     experiments = [experiment(m) for m in names]
+    checked(experiments, wanted, jobs, backend)                    # before anything is made
     if not reference_to:
         check_writable('out', Path(out)/'report.html')
     alarm = 1e-3/len(names)/len(look_after(n))
@@ -187,17 +188,18 @@ def reproduce(models, seeds, first_seed, out, jobs, backend, scheduler, referenc
         save_runs(kept, reference_to)
         print(f'{len(kept)} runs written to {reference_to}')
         return 0
-    done = runs.groupby('experiment').seed.nunique()
-    if done.reindex(names).fillna(0).min() < n:
-        print(f'Stopped after {len(runs.drop_duplicates(["experiment", "seed"]))} runs: '
-              'they are not what they should be.')
-    verdicts = [as_verdict(m, runs[runs.experiment == m], alarm) for m in names if m in done]
+    k = stop_early(names, wanted, alarm)(runs)
+    if k:
+        print(f'Stopped after {plural(k, "seed")} of each model: they are not what they should be.')
+        runs = runs[runs.seed.isin(wanted[:k])]
+    verdicts = [as_verdict(m, runs[runs.experiment == m], alarm) for m in names]
     print('\n' + summary(verdicts))
     shifted = []
     for v in verdicts:
-        if v.runs.seed.nunique() >= 8 and len(v.reference):
-            rows = moved(v.runs, v.reference)
+        others = v.reference[~v.reference.seed.isin(v.runs.seed)]
+        if min(v.runs.seed.nunique(), others.seed.nunique()) >= 8:
+            rows = moved(v.runs, others)
             shifted += [f'{v.name}: {o}' for o in rows.index[rows.moved]]
     page = report(verdicts, out, dict(seeds=f'{first} to {first+n-1}', threads='1 a run', moved=shifted))
     print(f'Report: {page}')
-    return 0 if all(v.reproduced for v in verdicts) else 1
+    return 1 if any(v.reproduced is False for v in verdicts) else 0

@@ -151,7 +151,7 @@ class Rows:
         "No rows, as `Learner.export` keeps them"
         return Rows([])
 
-# %% ../nbs/chapter/01_data.ipynb #3473a654
+# %% ../nbs/chapter/01_data.ipynb #47229989
 class StreamLoader(DataLoader):
     "A fastai `DataLoader` over ready-made batches, always in their order"
     # what else `DataLoader` takes and what moves no row from one batch to another
@@ -175,7 +175,8 @@ class StreamLoader(DataLoader):
         rows = dataset if isinstance(dataset, Rows) else Rows(dataset)
         for name, size in dict(bs=bs, batch_size=batch_size).items():
             if rows.bs and size not in (None, rows.bs):
-                raise ValueError(f'{name}: the batches are made already, of {rows.bs} rows, not {size}')
+                raise ValueError(f'{name}: the batches are made already, '
+                                 f'of {rows.bs} rows, not {size}')
         if shuffle:
             raise ValueError(self.in_order)
         if num_workers:
@@ -212,13 +213,13 @@ class StreamLoader(DataLoader):
     def new(self,
         dataset=None, # Other batches, or their `Rows`; the same by default
         cls=None, # A subclass
-        shuffle:bool=False, # A loader to look at: `one_batch` draws rows, going through it is refused
+        shuffle:bool=False, # To look at only: `one_batch` draws rows, and nothing else is given
         **kwargs, # As for a loader: what would change a batch is refused
     ):
         "A loader like this one"
         own = dict(vocab=self.vocab, bs=None, shuffle=False)
         loader = super().new(dataset, cls, **{**own, **kwargs})
-        loader.shuffle = shuffle                                   # `Learner.show_results` asks for it
+        loader.shuffle = shuffle                                   # for `Learner.show_results`
         return loader
 
     def one_batch(self):

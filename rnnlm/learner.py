@@ -5,16 +5,17 @@
 # %% auto #0
 __all__ = ['per_batch', 'FlatLoss', 'LeanAdam', 'LeanLearner', 'listens', 'LeanTextLearner']
 
-# %% ../nbs/replication/10_learner.ipynb #2bb73cf9
+# %% ../nbs/replication/10_learner.ipynb #dd6e416e
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from fastai.callback.core import Callback
+from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.optimizer import Optimizer, debias
 from fastai.text.learner import TextLearner
 
-# %% ../nbs/replication/10_learner.ipynb #237cc523
+# %% ../nbs/replication/10_learner.ipynb #136a30de
 class FlatLoss(CrossEntropyLossFlat):
     "fastai's `CrossEntropyLossFlat` with all of its options, on plain tensors"
     def __call__(self,
@@ -24,8 +25,8 @@ class FlatLoss(CrossEntropyLossFlat):
     ) -> Tensor: # Cross-entropy in nats, reduced as `reduction` says
         "The loss of `out` for `targ`"
         flat = self.flatten and self.is_2d and not self.floatify
-        last = out.ndim > 1 and self.axis in (-1, out.ndim-1)
-        if kwargs or not flat or not last or targ.dtype != torch.int64:
+        usual = flat and self.axis == -1 and out.ndim > 1 and targ.dtype == torch.int64
+        if kwargs or not usual:
             return super().__call__(out, targ, **kwargs)
         return self.func(out.flatten(0, -2), targ.flatten())
 
@@ -84,18 +85,18 @@ class LeanAdam(Optimizer):
         debias2 = debias(sqr_mom, 1-sqr_mom, state['step'])
         p.addcdiv_(avg, (sqr/debias2).sqrt_().add_(eps), value=-lr/debias1)
 
-# %% ../nbs/replication/10_learner.ipynb #783fcbfe
+# %% ../nbs/replication/10_learner.ipynb #780eb8da
 per_batch = ('before_batch', 'after_pred', 'after_loss', 'before_backward', 'after_cancel_backward',
              'after_backward', 'before_step', 'after_step', 'after_cancel_batch', 'after_batch')
 
 class LeanLearner(Learner):
     "fastai's `Learner`, to the same bits: what happens in a batch is told to those who listen"
     def __init__(self,
-        dls, # As `Learner` takes it, and so all others
-        model,
-        loss_func=None,
+        dls:DataLoaders, # Batches to train and to validate on
+        model:nn.Module, # What is trained
+        loss_func=None, # From predictions and targets to a loss; that of the data by default
         opt_func=LeanAdam, # Makes the optimiser
-        *args,
+        *args, # Everything else as `Learner` takes it
         **kwargs,
     ):
         self.heard, self.told = {}, []

@@ -1,7 +1,7 @@
-"""Do the notebooks still give the outputs that are stored in them? `python tests/drift.py nbs/02_multilayer_rnn.ipynb …`
+"""Do the notebooks still give the outputs that are stored in them? `python tests/drift.py nbs/chapter/02_multilayer_rnn.ipynb …`
 
-Each is run from start to end, by this interpreter, in its own folder; its file is only read. A cell that fails, or whose outputs
-drift, is printed, and the status is 1. What may differ is said among a cell's first lines:
+Each is run from start to end, by this interpreter, in its own folder; its file is only read. A cell that fails, that takes longer
+than CELL_SECONDS (600), or whose outputs drift, is printed, and the status is 1. What may differ is said among a cell's first lines:
 
 - nothing is said: the same text and the same pictures. Never compared are stderr (progress bars, warnings), the style of HTML tables,
   addresses of objects, and the time column of a training table. A picture is compared pixel by pixel (SVG: line by line), if one
@@ -10,7 +10,7 @@ drift, is printed, and the status is 1. What may differ is said among a cell's f
 - `#| drift: LMModel5`: the same, and the training table of 15 epochs (fastai's or `beside`'s), stored and new, is what
   `check_run` accepts for that model. What `beside` says was published is the same.
 
-Which cells need one shows when the notebooks run as if on an older CPU, with these set:
+Which cells need one shows when the notebooks run as if on an older CPU: `make elsewhere`, or with these set:
 OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2
 OPENBLAS_CORETYPE=Nehalem NPY_DISABLE_CPU_FEATURES='X86_V3 X86_V4'
 """
@@ -29,10 +29,11 @@ import numpy as np
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from PIL import Image
 
 models = ['LMModel4', 'LMModel5', 'LMModel6', 'LMModel7']
+limit = int(os.getenv('CELL_SECONDS', 600))                       # of one cell
 images = ['image/png', 'image/svg+xml']
 ansi = re.compile(r'\x1b\[[0-9;]*m')
 number = re.compile(r'(?<![\w.])[-+−]?(?:\d+(?:,\d{3})*(?:\.\d+)*\.?(?:e[-+]?\d+)?|(?:nan|inf)\b)', re.I)   # not the 5 of LMModel5
@@ -53,7 +54,7 @@ def asked(cell, name):
 def rerun(nb, folder):
     "Each code cell of `nb`: its number, as stored, as it comes out now, and the lines of its error if it fails, which ends the run"
     now = copy.deepcopy(nb)
-    client = NotebookClient(now, timeout=None, kernel_manager_class=Kernel, extra_arguments=['--log-level=ERROR'], resources={'metadata': {'path': str(folder)}})
+    client = NotebookClient(now, timeout=limit, startup_timeout=300, kernel_manager_class=Kernel, extra_arguments=['--log-level=ERROR'], resources={'metadata': {'path': str(folder)}})
     group = None
     try:
         with client.setup_kernel():
@@ -65,6 +66,7 @@ def rerun(nb, folder):
                 except CellExecutionError as e:
                     said = next((o.traceback for o in cell.outputs if o.output_type == 'error'), [str(e)])
                     error = ansi.sub('', '\n'.join(said)).splitlines()
+                except CellTimeoutError: error = [f'it takes longer than {limit} s']
                 except DeadKernelError: error = ['the kernel died']
                 yield i, nb.cells[i], cell, error
                 if error: return
@@ -130,15 +132,16 @@ def tables(cell):
 
 def untrained(old, new, model):
     "Why the training tables of a cell, stored and new, are not ones of `model`"
-    from rnnlm.tables import check_run
+    from rnnlm.chapter import check_run
     both = [list(tables(o)) for o in (old, new)]
     for name, found in zip(('stored', 'now'), both):
         if not found: yield f'{name}: no training table; `drift: numbers` may be meant'
         for run, _ in found:
-            try: bad = check_run(run, model).query('not ok')
+            try: bad = check_run(run, model).query('not agrees')
             except ValueError as e: yield f'{name}: {e}'; continue
             for curve, o in bad.iterrows():
-                yield f'{name}: not a run of {model}, its {curve} is off by {o.deviation:.1f} standard errors at epoch {o.epoch} (bound {o.bound:.1f})'
+                at = f' at epoch {o.epoch}' if o.epoch >= 0 else ''
+                yield f'{name}: not a run of {model}, its {curve} deviates by {o.deviation:.1f}{at} (bound {o.bound:.1f})'
     if [pub for _, pub in both[0]] != [pub for _, pub in both[1]]: yield 'the published columns are not the stored ones'
 
 
@@ -174,7 +177,7 @@ def check(path):
 
 
 if __name__ == '__main__':
-    if not sys.argv[1:]: sys.exit('usage: python tests/drift.py nbs/02_multilayer_rnn.ipynb …')
+    if not sys.argv[1:]: sys.exit('usage: python tests/drift.py nbs/chapter/02_multilayer_rnn.ipynb …')
     found = [o for path in sys.argv[1:] for o in check(Path(path))]
     if found: print(*found, sep='\n\n')
     sys.exit(bool(found))

@@ -9,15 +9,17 @@ steps = [('nbdev_export', [bin/'nbdev_export']), ('nbdev_clean', [bin/'nbdev_cle
 
 
 def state():
-    files = [*root.glob('nbs/*.ipynb'), *root.glob('nbs/images/*'), *root.glob('rnnlm/*.py'), root/'README.md']
+    files = [*root.glob('nbs/**/*.ipynb'), *root.glob('nbs/images/*'), *root.glob('rnnlm/**/*.py'), root/'README.md']
+    files = [f for f in files if '.ipynb_checkpoints' not in f.parts]
     return {f.relative_to(root): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
 
 
 bad = 0
 for name, cmd in steps:
     before = state()
-    subprocess.run(cmd, cwd=root, check=True)
-    changed = [str(f) for f, h in state().items() if before.get(f) != h]
+    subprocess.run(cmd, cwd=root, check=True, timeout=600)
+    after = state()
+    changed = sorted(str(f) for f in before.keys() | after.keys() if before.get(f) != after.get(f))
     print(f"{name}: {'changed ' + ', '.join(changed) + '; commit that' if changed else 'nothing changed'}")
     bad += bool(changed)
 sys.exit(bad and 1)

@@ -13,9 +13,10 @@ from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from drift import check, drift
-from rnnlm.tables import beside, reference
+from rnnlm.chapter import beside
+from rnnlm.tables import reference
 
-nbs = Path(__file__).parent.parent/'nbs'
+chapter = Path(__file__).parent.parent/'nbs/chapter'
 
 
 def printed(text, name='stdout'): return new_output('stream', name=name, text=text)
@@ -138,7 +139,7 @@ def test_what_was_published_does_not_drift():
 
 def stored(stem):
     "The training tables that a notebook stores for its model"
-    nb = nbformat.read(next(nbs.glob(f'{stem}_*.ipynb')), as_version=4)
+    nb = nbformat.read(next(chapter.glob(f'{stem}_*.ipynb')), as_version=4)
     return [o for o in nb.cells if o.cell_type == 'code' and '#| drift: LMModel' in o.source]
 
 
@@ -156,7 +157,7 @@ def notebook(path, *cells):
     return path
 
 
-def gate(path): return subprocess.run([sys.executable, Path(__file__).parent/'drift.py', path], capture_output=True, text=True)
+def gate(path): return subprocess.run([sys.executable, Path(__file__).parent/'drift.py', path], capture_output=True, text=True, timeout=300)
 
 
 def test_a_notebook_that_is_as_stored(tmp_path):
@@ -185,6 +186,14 @@ def test_a_notebook_without_outputs(tmp_path):
 def test_a_kernel_that_dies(tmp_path):
     said, = check(notebook(tmp_path/'dies.ipynb', ('import os',), ('os._exit(1)',), ('2',)))
     assert 'cell 1 fails:' in said and said.endswith('the kernel died')
+
+
+def test_a_cell_that_never_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr('drift.limit', 2)
+    start = time.time()
+    said, = check(notebook(tmp_path/'hangs.ipynb', ('import time; time.sleep(600)',), ('2',)))
+    assert 'cell 0 fails:' in said and said.endswith('it takes longer than 2 s')
+    assert time.time() - start < 60
 
 
 def alive(pid):

@@ -4,8 +4,10 @@ Where there is no site or no browser all of it is skipped, and the reason said, 
 """
 import asyncio
 import functools
+import html
 import json
 import os
+import re
 import shutil
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -18,7 +20,7 @@ import pytest
 root = Path(__file__).parent.parent
 site = root/'_docs'
 browser = os.getenv('CHROMIUM') or next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome', 'chrome'))), None)
-sources = [p for d in ('nbs/*.ipynb', 'rnnlm/*.py', 'docs/*.*', 'docs/_static/*') for p in root.glob(d)]
+sources = [p for d in ('nbs/**/*.ipynb', 'rnnlm/**/*.py', 'docs/*.*', 'docs/_static/*') for p in root.glob(d)]
 built = site/'searchindex.js'                                      # Sphinx writes it last
 lacks = ('there is no site: make docs' if not built.exists() else 'the site is older than its sources: make docs' if built.stat().st_mtime < max(p.stat().st_mtime for p in sources) else
          'there is no Chromium; CHROMIUM may name one' if not browser else
@@ -27,6 +29,7 @@ if lacks and os.getenv('SITE_TEST') == 'must': raise RuntimeError(lacks)
 pytestmark = pytest.mark.skipif(bool(lacks), reason=str(lacks))
 
 flags = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
+limit = 900                                                        # seconds for anything done in the browser
 tabs = 3                                                           # pages looked at side by side
 pages = sorted(str(p.relative_to(site)) for p in site.rglob('*.html') if '_static' not in p.parts)
 prompts = ['nine thousand', 'nine thousand nine hundred ninety .', 'eight thousand two hundred', 'three thousand four hundred twelve .', 'one . two . three .',
@@ -58,7 +61,7 @@ def with_browser(f, **kwargs):
             b = await p.chromium.launch(executable_path=browser, args=flags)
             try: return await f(await b.new_context(viewport=dict(width=1280, height=900), color_scheme='light', **kwargs))
             finally: await b.close()
-    return asyncio.run(go())
+    return asyncio.run(asyncio.wait_for(go(), limit))
 
 
 def watched(page, here):
@@ -136,9 +139,35 @@ def each(seen, f):
 
 
 def test_all_pages_are_there(seen):
-    there = {Path(p).stem for p in pages}
-    assert {p.stem for p in (root/'nbs').glob('*.ipynb')} | {'playground', 'reference', 'cite', 'CHANGELOG', 'CONTRIBUTING'} <= there
-    assert {p.stem for p in (root/'rnnlm').glob('*.py') if p.stem[0] != '_'} <= {Path(p).stem for p in pages if p.startswith('api/')}
+    def below(folder, end):
+        found = (p.relative_to(root/folder) for p in (root/folder).rglob(f'*.{end}'))
+        return {p.with_suffix('.html').as_posix() for p in found if p.stem[0] != '_' and p.parent.name != '.ipynb_checkpoints'}
+    plain = {f'{o}.html' for o in ('playground', 'reference', 'cite', 'CHANGELOG', 'CONTRIBUTING')}
+    assert below('nbs', 'ipynb') | plain | {f'api/{o}' for o in below('rnnlm', 'py')} <= set(pages)
+
+
+def test_menu_has_the_folders_as_parts():
+    home = (site/'index.html').read_text(encoding='utf-8')
+    parts = re.findall(r'<p aria-level="2" class="caption"[^>]*><span class="caption-text">(.*?)</span>', home)
+    assert parts == ['The chapter', 'Replication', 'Beyond', 'Reference', 'The project']
+
+
+def test_api_pages_say_what_the_source_says():
+    "Parameters with meaning and type, results, errors, patched methods, and links to the source and to the notebook"
+    def entry(page, name): return re.search(rf'<dt class="sig[^>]*id="{re.escape(name)}">.*?</dl>\s*</dd>', (site/page).read_text(encoding='utf-8'), re.S)[0]
+    patched = entry('api/lstm.html', 'rnnlm.lstm.LSTMCell.from_torch')
+    plain = html.unescape(re.sub(r'<[^>]+>', '', patched))
+    assert 'm: LSTMCell' in plain and 'PyTorch’s cell' in plain and 'Ours, on the same device' in plain and 'TypeError or ValueError if' in plain
+    assert re.search(r'href="https://github.com/[^"]+/rnnlm/lstm.py#L\d+-L\d+"', patched)
+    stored = entry('api/replicate/store.html', 'rnnlm.replicate.store.curves_of')
+    assert re.search(r'<strong>runs</strong> \(<em>DataFrame</em>\)', stored) and 'href="../../replication/03_store.html#' in stored
+
+
+def test_links_to_names_lead_to_the_api():
+    for page, up in (('index.html', ''), ('chapter/04_lstm.html', '../'), ('replication/02_judge.html', '../')):
+        text = (site/page).read_text(encoding='utf-8')
+        assert '.ipynb"' not in re.sub(r'href="[^"]*(_sources/|github)[^"]*"', '', text), page
+        if up: assert f'href="{up}api/' in text, page
 
 
 def test_no_error_and_no_request_elsewhere(seen): each(seen, lambda o: o['bad'])
@@ -171,13 +200,16 @@ def test_previous_and_next(seen): each(seen, lambda o: None if o['next'] or o['t
 
 
 def test_edit_colab_download(seen, base):
-    links = seen['04_lstm.html']['links']
-    assert any(o.endswith('/edit/main/nbs/04_lstm.ipynb') for o in links) and any('colab' in o and o.endswith('/blob/main/nbs/04_lstm.ipynb') for o in links)
-    assert base + '_sources/04_lstm.ipynb' in links
-    assert (site/'_sources/04_lstm.ipynb').read_bytes() == (root/'nbs/04_lstm.ipynb').read_bytes()
+    for name in ('index', 'chapter/04_lstm', 'replication/03_store', 'beyond/01_playground'):
+        links, path = seen[f'{name}.html']['links'], f'{name}.ipynb'
+        assert any(o.endswith(f'/edit/main/nbs/{path}') for o in links), name
+        assert any('colab' in o and o.endswith(f'/blob/main/nbs/{path}') for o in links), name
+        assert base + f'_sources/{path}' in links, name
+        assert (site/'_sources'/path).read_bytes() == (root/'nbs'/path).read_bytes(), name
+    assert any(o.endswith('/edit/main/nbs/replication/03_store.ipynb') for o in seen['api/replicate/store.html']['links'])
 
 
-@pytest.mark.parametrize('query,target', [('LSTMCell', 'rnnlm.lstm.LSTMCell'), ('weight tying', '08_weight_tying.html')])
+@pytest.mark.parametrize('query,target', [('LSTMCell', 'rnnlm.lstm.LSTMCell'), ('weight tying', 'chapter/08_weight_tying.html')])
 @pytest.mark.parametrize('where', ['served', 'disk'])
 def test_search(base, where, query, target):
     here = base if where == 'served' else site.as_uri() + '/'
@@ -197,7 +229,7 @@ def test_theme_button_and_disk(base):
     "From the disk: the button changes the theme, and every kind of page works"
     async def press(context):
         found = []
-        for name in ('index.html', '04_lstm.html', 'api/lstm.html', 'playground.html'):
+        for name in ('index.html', 'chapter/04_lstm.html', 'api/lstm.html', 'api/replicate/store.html', 'playground.html'):
             page = await context.new_page()
             bad = watched(page, 'file://')
             await page.goto((site/name).as_uri())

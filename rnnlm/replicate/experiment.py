@@ -7,7 +7,7 @@ __all__ = ['backends', 'Experiment', 'check_seed', 'seeded', 'first_weights', 'r
            'provenance', 'StudyError', 'one_run', 'as_seeds', 'checked', 'dask_client', 'workers', 'is_death', 'study',
            'as_frame', 'finish']
 
-# %% ../../nbs/replication/04_experiment.ipynb #8a3fa96d
+# %% ../../nbs/replication/04_experiment.ipynb #8949b815
 import platform
 import random
 import sys
@@ -16,6 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Callable
 
@@ -69,7 +70,7 @@ def seeded(
         random.setstate(states[1])
         torch.set_num_threads(threads)
 
-# %% ../../nbs/replication/04_experiment.ipynb #41837c8b
+# %% ../../nbs/replication/04_experiment.ipynb #a732b06d
 def first_weights(
     model:torch.nn.Module, # Before training
 ) -> dict: # `weights`: how many there are; `start`: the sum of their absolute values
@@ -81,10 +82,10 @@ def recorded(
     recorder, # A fastai `Recorder`
 ) -> pd.DataFrame: # A row an epoch: `epoch`, the losses and metrics
     "What a recorder saw in the last fit"
-    width = len(recorder.values[0]) if recorder.values else 0
-    names = list(recorder.metric_names[1:1+width])
+    names = [o for o in recorder.metric_names if o not in ('epoch', 'time')]
     rows = [[float(o) for o in row] for row in recorder.values]
-    return pd.DataFrame(rows, columns=names).rename_axis('epoch').reset_index()
+    rows = rows or [[np.nan]*len(names)]                           # ended in its first epoch
+    return pd.DataFrame(rows, columns=names[:len(rows[0])]).rename_axis('epoch').reset_index()
 
 def train_learner(
     make_learner:Callable, # Makes a fastai `Learner`
@@ -130,7 +131,7 @@ def provenance(
         made |= dict(package=f'{package} {version_of(package)}', commit=commit_of(package))
     return made
 
-# %% ../../nbs/replication/04_experiment.ipynb #b2d494b9
+# %% ../../nbs/replication/04_experiment.ipynb #e41ecd96
 class StudyError(Exception):
     "Something that the one who asked for a study can mend"
 
@@ -147,32 +148,39 @@ def one_run(
     began = time.perf_counter()
     frame = experiment.train(seed)
     seconds = round(time.perf_counter()-began, 2)
-    if not isinstance(frame, pd.DataFrame) or frame.empty:
-        raise StudyError(f'{experiment.name}: train must give a frame with a row an epoch, '
-                         f'not {type(frame).__name__}')
-    numbers = frame[metrics_of(frame)].astype(float)
+    is_frame = isinstance(frame, pd.DataFrame)
+    if not is_frame or not len(frame) or not metrics_of(frame):
+        kind = 'one without numbers' if is_frame else type(frame).__name__
+        raise StudyError(f'{experiment.name}: train must give a frame with a row an epoch and a column '
+                         f'a metric, not {kind}')
+    try:
+        numbers = frame[metrics_of(frame)].astype(float)
+    except (ValueError, TypeError) as e:
+        raise StudyError(f'{experiment.name}: train gives a metric that is no number ({e})') from None
     finite = numbers.where(np.isfinite(numbers))
     curves = {k: [None if np.isnan(x) else x for x in finite[k].tolist()] for k in finite}
-    made = {**made, 'cpu': cpu(), **frame.attrs, 'seconds': seconds}
+    begin = {k: frame.attrs[k] for k in ('weights', 'start') if k in frame.attrs}
+    made = {**made, 'cpu': cpu(), **begin, 'seconds': seconds}
     return Run(experiment.name, experiment.version, wanted, seed, curves, made)
 
-# %% ../../nbs/replication/04_experiment.ipynb #76ab7c83
+# %% ../../nbs/replication/04_experiment.ipynb #c655c252
 backends = ['loky', 'dask', 'sequential']
 
 def as_seeds(
     seeds, # How many, from 0 on, or the seeds themselves
 ) -> list[int]: # Without repetition
     "The seeds that are meant; `ValueError` if there are none, or over a million"
-    if isinstance(seeds, int) and not isinstance(seeds, bool):
-        if not 1 <= seeds <= 1_000_000:
-            raise ValueError(f'seeds: from 1 to 1,000,000 can be asked for, not {seeds}')
+    most = 1_000_000
+    if hasattr(seeds, '__index__') and not isinstance(seeds, bool):
+        if not 1 <= seeds <= most:
+            raise ValueError(f'seeds: from 1 to {most:,} can be asked for, not {seeds}')
         seeds = range(seeds)
     try:
-        seeds = list(dict.fromkeys(check_seed(o) for o in seeds))
+        seeds = list(dict.fromkeys(check_seed(o) for o in islice(seeds, most+1)))
     except TypeError:
         raise ValueError(f'seeds: a number or a list of seeds is needed, not {seeds!r}') from None
-    if not seeds:
-        raise ValueError('seeds: none was given')
+    if not seeds or len(seeds) > most:
+        raise ValueError(f'seeds: over {most:,} were given' if seeds else 'seeds: none was given')
     return seeds
 
 def checked(experiments, seeds, jobs, backend):
@@ -241,7 +249,7 @@ def is_death(
     "Did a worker die, of no fault of the code it ran?"
     return isinstance(e, BrokenProcessPool) or type(e).__name__ == 'KilledWorker'
 
-# %% ../../nbs/replication/04_experiment.ipynb #fe12011c
+# %% ../../nbs/replication/04_experiment.ipynb #eef40795
 def study(
     experiments, # An `Experiment`, or several
     seeds=4, # How many, from 0 on, or the seeds themselves
@@ -262,8 +270,11 @@ def study(
 
 def as_frame(done, experiments, seeds):
     "Finished runs as one table, in the order that was asked for"
-    runs = [done[o.name, s].frame() for o in experiments for s in seeds if (o.name, s) in done]
-    return pd.concat(runs, ignore_index=True)
+    keys = [(o.name, s) for o in experiments for s in seeds]
+    parts = [done[k].arrays() for k in keys if k in done]
+    def column(name):
+        return np.concatenate([o.get(name, np.full(len(o['epoch']), np.nan)) for o in parts])
+    return pd.DataFrame({k: column(k) for k in dict.fromkeys(k for o in parts for k in o)})
 
 def finish(experiments, seeds, store, where, stop):
     "All runs that were asked for, by name and seed, after training those that are missing"
@@ -280,6 +291,8 @@ def finish(experiments, seeds, store, where, stop):
     n = len(experiments)*len(seeds)
     if len(todo) < n:
         print(f'{n-len(todo)} of {n} runs are done already')
+        if stop and stop(as_frame(done, experiments, seeds)):
+            return done
     made = {o.name: provenance(o) for o in experiments}
     bare = {o.name: replace(o, published=None, reference=None) for o in experiments}
     deaths = 0
@@ -291,8 +304,9 @@ def finish(experiments, seeds, store, where, stop):
                 with workers(backend, min(jobs, len(todo)), scheduler):
                     asked = [delayed(one_run)(bare[o.name], s, made[o.name], here) for o, s in todo]
                     for run in Parallel(return_as='generator_unordered')(asked):
-                        store.add(run)
                         done[run.name, run.seed] = run
+                        for o in [run] if store.path.exists() else done.values():
+                            store.add(o)                           # all, if someone removed the file
                         deaths = 0
                         bar.update()
                         if stop and stop(as_frame(done, experiments, seeds)):

@@ -6,14 +6,14 @@
 __all__ = ['ridge', 'fewest', 'pooled_p', 'judge_printed', 'same_seed', 'Norm', 'held_out_scores', 'tail_bound', 'bounds',
            'judge_runs', 'refused_share', 'smallest_shift', 'Verdict', 'nearest_mistake', 'judge', 'moved']
 
-# %% ../../nbs/replication/02_judge.ipynb #41fc6949
+# %% ../../nbs/replication/02_judge.ipynb #879ba2a8
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from .store import curves_of, flat, metrics_of
+from .store import curves_of, diverged_seeds, flat, metrics_of, padded
 
 # %% ../../nbs/replication/02_judge.ipynb #6039fbcc
 def pooled_p(
@@ -64,7 +64,7 @@ def judge_printed(
     frame = pd.DataFrame.from_dict(rows, 'index').rename_axis('metric')
     return frame.astype(dict(reproduced=object))                   # may be `None`
 
-# %% ../../nbs/replication/02_judge.ipynb #061f9773
+# %% ../../nbs/replication/02_judge.ipynb #ab1e9b36
 def same_seed(
     runs:pd.DataFrame, # New runs: `seed`, `epoch` and metrics, perhaps `weights` and `start`
     reference:pd.DataFrame, # Stored runs, likewise
@@ -83,10 +83,12 @@ def same_seed(
         first = sorted(set(a.index) & set(b.index))[:epochs]
         gap = (a.loc[first, metrics]-b.loc[first, metrics]).abs().stack(future_stack=True)
         gap = gap.fillna(np.inf)
+        if gap.empty:
+            continue                                               # no epoch, or no metric, in common
         epoch, metric = gap.idxmax()
         start = 'unknown'
-        if {'weights', 'start'} <= set(a) & set(b) and b.start.notna().any():
-            mine, theirs = a.iloc[0], b[b.start.notna()].iloc[0]
+        if all('start' in o and o.start.notna().any() for o in (a, b)):
+            mine, theirs = (o[o.start.notna()].iloc[0] for o in (a, b))
             count = mine.weights == theirs.weights
             start = 'same' if count and np.isclose(mine.start, theirs.start, rtol=1e-6) else (
                     'drawn in another order' if count else 'another number of weights')
@@ -96,7 +98,7 @@ def same_seed(
     columns = ['difference', 'metric', 'epoch', 'start', 'agrees']
     return pd.DataFrame.from_dict(rows, 'index', columns=columns).rename_axis('seed')
 
-# %% ../../nbs/replication/02_judge.ipynb #a1d285a1
+# %% ../../nbs/replication/02_judge.ipynb #fcc745b3
 ridge = .1                                                         # added to the correlations
 fewest = 50                                                        # reference runs that a bound needs
 
@@ -108,7 +110,7 @@ class Norm:
         self.n = len(rows)
         self.mean = rows.mean(0)
         sd = rows.std(0, ddof=1)
-        self.sd = np.where(sd > 0, sd, 1e-12)
+        self.sd = np.maximum(sd, 1e-9*np.abs(self.mean) + 1e-12)   # also where all runs are the same
         z = (rows-self.mean)/self.sd
         self.inverse = np.linalg.inv(z.T @ z/(self.n-1) + ridge*np.eye(rows.shape[1]))
 
@@ -127,7 +129,7 @@ class Norm:
         z = self.z(means, k)
         return np.stack([np.abs(z).max(-1), np.einsum('...i,ij,...j', z, self.inverse, z)])
 
-# %% ../../nbs/replication/02_judge.ipynb #2a25a08b
+# %% ../../nbs/replication/02_judge.ipynb #f4f682b0
 def held_out_scores(
     rows:np.ndarray, # Seeds × numbers
     k:int, # Runs in a mean
@@ -151,14 +153,14 @@ def held_out_scores(
     return np.concatenate(found, 1)
 
 def tail_bound(
-    scores:np.ndarray, # Scores of right runs, all above 0
+    scores:np.ndarray, # Scores of right runs
     rate:float, # How often a right run may score higher
 ) -> float:
     "The score that is passed at this rate, by a power-law tail above the upper quartile (Hill 1975)"
-    logs = np.log(scores)
+    logs = np.log(np.maximum(scores, 1e-3))                        # runs that never differ score 0
     quartile = np.quantile(logs, .75)
-    excess = (logs[logs > quartile]-quartile).mean()
-    return float(np.exp(quartile + excess*np.log(.25/rate)))
+    tail = logs[logs > quartile]-quartile
+    return float(np.exp(quartile + tail.sum()/max(len(tail), 1)*np.log(.25/rate)))
 
 def bounds(
     rows:np.ndarray, # Right runs: seeds × numbers
@@ -170,7 +172,7 @@ def bounds(
         raise ValueError(f'reference: {len(rows)} runs are too few for a bound; {fewest} are needed')
     return np.array([tail_bound(o, alarm/2) for o in held_out_scores(rows, k)])
 
-# %% ../../nbs/replication/02_judge.ipynb #d59469e8
+# %% ../../nbs/replication/02_judge.ipynb #d428bf47
 def judge_runs(
     runs:pd.DataFrame, # New runs: `seed`, `epoch` and metrics
     reference:pd.DataFrame, # Right runs, likewise, 50 seeds or more
@@ -183,23 +185,22 @@ def judge_runs(
     others = reference[~reference.seed.isin(runs.seed)]
     reference = others if others.seed.nunique() >= fewest else reference
     rows, new = flat(reference, metrics), flat(runs, metrics)
-    if rows.shape[1] != new.shape[1]:
-        epochs = [o.epoch.nunique() for o in (runs, reference)]
-        raise ValueError(f'runs: have {epochs[0]} epochs, the reference has {epochs[1]}')
+    epochs = [sorted(o.epoch.unique().tolist()) for o in (runs, reference)]
+    if epochs[0] != epochs[1]:
+        raise ValueError(f'runs: have epochs {epochs[0]}, the reference has {epochs[1]}')
     k, norm = len(new), Norm(rows)
     limits = bounds(rows, k, alarm)
     z = norm.z(new.mean(0), k).reshape(len(metrics), -1)
     table = {}
     for metric, zs in zip(metrics, z):
         worst = int(np.argmax(np.where(np.isnan(zs), np.inf, np.abs(zs))))
-        epoch = sorted(reference.epoch.unique())[worst]
-        table[metric] = dict(seeds=k, epoch=epoch, deviation=zs[worst], bound=limits[0])
+        table[metric] = dict(seeds=k, epoch=epochs[0][worst], deviation=zs[worst], bound=limits[0])
     pattern = norm.scores(new.mean(0), k)[1]
     table['pattern'] = dict(seeds=k, epoch=-1, deviation=pattern, bound=limits[1])
     frame = pd.DataFrame.from_dict(table, 'index').rename_axis('metric')
     return frame.assign(agrees=frame.deviation.abs() <= frame.bound)
 
-# %% ../../nbs/replication/02_judge.ipynb #be2b1b53
+# %% ../../nbs/replication/02_judge.ipynb #de5b6ffc
 def refused_share(
     wrong:pd.DataFrame, # Runs of something else
     reference:pd.DataFrame, # The runs that a printed table is held against
@@ -208,7 +209,7 @@ def refused_share(
 ) -> float: # From 0 to 1
     "How often one run of something else, passed off as the printed table, would not be reproduced"
     refused = pd.Series(False, index=sorted(wrong.seed.unique()))
-    for metric in metrics_of(published):
+    for metric in [o for o in metrics_of(published) if o in wrong]:
         theirs, held = curves_of(wrong, metric), curves_of(reference, metric)
         epochs = published.dropna(subset=metric).get('epoch', held.columns[-1:])
         epochs = [e for e in epochs if e in held and e in theirs]
@@ -237,7 +238,7 @@ def smallest_shift(
         low, high = (low, middle) if caught(middle) >= share else (middle, high)
     return float(high)
 
-# %% ../../nbs/replication/02_judge.ipynb #aa9194f4
+# %% ../../nbs/replication/02_judge.ipynb #0e2cbba0
 @dataclass
 class Verdict:
     "What the seeds say about one experiment"
@@ -306,30 +307,31 @@ def judge(
     "What the seeds say: about the printed table, and about these runs"
     if not len(runs):
         raise ValueError('runs: there are none')
-    mistakes = mistakes or {}
-    known = next(o for o in (published, reference, runs) if o is not None)
-    metrics = metrics_of(known)
-    numbers = runs[[o for o in metrics if o in runs]]
-    odd = ~np.isfinite(numbers.to_numpy(float)).all(1)
-    diverged = sorted(runs.seed[odd].unique().tolist())
+    mistakes, runs = mistakes or {}, padded(runs)
+    held = runs if reference is None else padded(reference)
+    if published is not None and 'epoch' not in published and len(published) == 1:
+        published = published.assign(epoch=held.epoch.max())
+    known = [o for o in (published, reference) if o is not None] or [runs]
+    metrics = [k for o in known for k in metrics_of(o) if o[k].notna().any()]
+    diverged = diverged_seeds(runs, metrics)
     sound = runs[~runs.seed.isin(diverged)]
-    held = runs if reference is None else reference
+    right = held[~held.seed.isin(diverged_seeds(held, metrics))]
     verdict = Verdict(name, runs, held, published, diverged=diverged, level=level, alarm=alarm)
     if published is not None:
         verdict.printed = judge_printed(published, held, level)
         shown = list(verdict.printed.index)
         verdict.noticed = {k: refused_share(o, held, published, level) for k, o in mistakes.items()}
-        verdict.shifts = {o: smallest_shift(held, o, level) for o in shown}
+        verdict.shifts = {o: smallest_shift(right, o, level) for o in shown if len(right)}
     if reference is not None and len(sound):
-        verdict.same = same_seed(sound, reference)
-        if reference[~reference.seed.isin(sound.seed)].seed.nunique() >= fewest:
-            verdict.own = judge_runs(sound, reference, alarm)
+        verdict.same = same_seed(sound, right)
+        if right[~right.seed.isin(sound.seed)].seed.nunique() >= fewest:
+            verdict.own = judge_runs(sound, right, alarm)
     if verdict.reproduced is False and mistakes:
         strange = published if verdict.printed_ok is False and verdict.own_ok is not False else sound
         verdict.nearest = nearest_mistake(strange, mistakes) if len(strange) else None
     return verdict
 
-# %% ../../nbs/replication/02_judge.ipynb #03a4e106
+# %% ../../nbs/replication/02_judge.ipynb #acb9cf80
 def moved(
     runs:pd.DataFrame, # New runs, 8 seeds or more
     reference:pd.DataFrame, # Stored runs
@@ -338,12 +340,11 @@ def moved(
     "Did the distribution of a final number move away from the reference's?"
     last = runs[runs.epoch == runs.epoch.max()]
     before = reference[(reference.epoch == reference.epoch.max()) & ~reference.seed.isin(runs.seed)]
-    if len(last) < 8:
-        raise ValueError(f'runs: {len(last)} seeds are too few to compare distributions; 8 are needed')
+    if min(len(last), len(before)) < 8:
+        raise ValueError(f'runs: {len(last)} seeds, {len(before)} others; 8 of each are needed')
     metrics = [o for o in metrics_of(reference) if o in runs]
     rows = {}
     for metric in metrics:
-        test = stats.ks_2samp(last[metric].fillna(np.inf), before[metric].fillna(np.inf))
-        moved = test.pvalue*len(metrics) < level
-        rows[metric] = dict(ks=test.statistic, p=test.pvalue, moved=bool(moved))
+        ks, p = stats.ks_2samp(last[metric].fillna(np.inf), before[metric].fillna(np.inf))
+        rows[metric] = dict(ks=ks, p=p, moved=bool(p*len(metrics) < level))
     return pd.DataFrame.from_dict(rows, 'index').rename_axis('metric')

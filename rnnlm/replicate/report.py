@@ -7,10 +7,11 @@ __all__ = ['shades', 'words', 'draw_band', 'draw', 'as_svg', 'plural', 'reasons'
            'printed_table', 'own_table', 'same_lines', 'noticed_lines', 'indented', 'summary', 'plain', 'as_json',
            'as_junit', 'report']
 
-# %% ../../nbs/replication/05_report.ipynb #234eba85
+# %% ../../nbs/replication/05_report.ipynb #9c5b4edf
 import io
 import json
 import platform
+import re
 import xml.etree.ElementTree as ET
 from importlib.resources import files
 from pathlib import Path
@@ -20,10 +21,10 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
-from .judge import Verdict
+from .judge import Verdict, fewest
 from .store import cpu, curves_of, libraries, metrics_of
 
-# %% ../../nbs/replication/05_report.ipynb #acb9f41d
+# %% ../../nbs/replication/05_report.ipynb #cdd21a04
 shades = {.99: '#dbe5f1', .9: '#b3c9e3', .5: '#86a9d0'}
 
 def draw_band(
@@ -72,6 +73,7 @@ def draw(
 
 def as_svg(
     verdict:Verdict, # What to draw
+    prefix:str='', # Of all ids, for a page with other pictures
 ) -> str: # Without a date, and with the same ids each time
     "The picture of a verdict"
     own = None if verdict.own is None and verdict.same is None else verdict.runs
@@ -81,9 +83,9 @@ def as_svg(
         axs[0].figure.savefig(drawn, format='svg', metadata=dict(Date=None, Creator=None))
         plt.close(axs[0].figure)
     svg = drawn.getvalue()
-    return svg[svg.index('<svg'):]
+    return re.sub(r'(\bid="|href="#|url\(#)', rf'\g<1>{prefix}', svg[svg.index('<svg'):])
 
-# %% ../../nbs/replication/05_report.ipynb #740e636b
+# %% ../../nbs/replication/05_report.ipynb #a1015ac5
 words = {True: 'reproduced', False: 'NOT reproduced', None: 'undecided'}
 
 def plural(
@@ -105,7 +107,7 @@ def reasons(
             True: f'the printed curves look like one more of {plural(n, "run")}',
             False: f"the printed {' and '.join(odd)} could hardly come from this code "
                    f'({plural(n, "run")}, p below {verdict.level:g})',
-            None: f'{plural(n, "run")} are too few to refuse a printed table; '
+            None: f'{plural(n, "run")} {"is" if n == 1 else "are"} too few to refuse a printed table; '
                   f'it takes {int(np.ceil(1/verdict.level))}'}[verdict.printed_ok]))
     if verdict.same is not None:
         agrees = list(verdict.same.agrees)
@@ -119,9 +121,13 @@ def reasons(
         k, ok = int(verdict.own.seeds.iloc[0]), bool(verdict.own.agrees.all())
         looks = {True: ['looks', 'look'], False: ['does not look', 'do not look']}[ok][k > 1]
         said.append((ok, f'your {plural(k, "run")} {looks} like the reference'))
-    if verdict.diverged and verdict.own is None:
+    if verdict.diverged and len(verdict.diverged) == verdict.runs.seed.nunique():
         said.append((False, 'every run diverged'))
-    return said or [(None, 'nothing is printed, and there is no reference')]
+    if verdict.same is not None:
+        nothing = f'there are too few other runs to compare yours with; it takes {fewest}'
+    else:
+        nothing = 'nothing is printed, and there is no reference'
+    return said or [(None, nothing)]
 
 def sentence(
     verdict:Verdict, # What was said
@@ -205,7 +211,7 @@ def noticed_lines(
     return [f'a shift of the last third of {k} by {number(o)} would have been refused nine times in ten'
             for k, o in verdict.shifts.items()]
 
-# %% ../../nbs/replication/05_report.ipynb #d90be3b9
+# %% ../../nbs/replication/05_report.ipynb #dcf49d91
 def indented(
     frame:pd.DataFrame, # All text
 ) -> str: # Left-aligned, two spaces in
@@ -237,6 +243,8 @@ def plain(
     "A value for JSON"
     if isinstance(x, pd.DataFrame):
         return {str(k): {c: plain(v) for c, v in row.items()} for k, row in x.iterrows()}
+    if isinstance(x, dict):
+        return {k: plain(v) for k, v in x.items()}
     if isinstance(x, np.generic):
         x = x.item()
     return None if isinstance(x, float) and not np.isfinite(x) else x
@@ -251,7 +259,7 @@ def as_json(
         tables.append(dict(name=o.name, reproduced=o.reproduced, sentence=sentence(o),
                            runs=int(o.runs.seed.nunique()), diverged=o.diverged, nearest=o.nearest,
                            printed=plain(o.printed), same_seed=plain(o.same), own=plain(o.own),
-                           noticed=o.noticed, shifts=o.shifts))
+                           noticed=plain(o.noticed), shifts=plain(o.shifts)))
     said = [o.reproduced for o in verdicts]
     whole = False if False in said else None if None in said else True
     return json.dumps(dict(reproduced=whole, headline=headline(verdicts), tables=tables, made_with=made),
@@ -274,7 +282,7 @@ def as_junit(
     suite.set('tests', str(len(suite)))
     return ET.tostring(suite, encoding='unicode', xml_declaration=True) + '\n'
 
-# %% ../../nbs/replication/05_report.ipynb #940edc7a
+# %% ../../nbs/replication/05_report.ipynb #745cb0d8
 def report(
     verdicts, # A `Verdict`, or several
     out, # Folder to write to
@@ -285,7 +293,8 @@ def report(
     made = dict(libraries=libraries(), python=platform.python_version(), cpu=cpu(), **(made or {}))
     sections = []
     for o in verdicts:
-        section = dict(name=o.name, sentence=sentence(o), svg=as_svg(o), same=[], printed=None, own=None,
+        picture = as_svg(o, f'p{len(sections)}-')
+        section = dict(name=o.name, sentence=sentence(o), svg=picture, same=[], printed=None, own=None,
                        noticed=noticed_lines(o) if o.printed is not None else [])
         section['n'] = o.reference.seed.nunique()
         if o.printed is not None:
