@@ -29,7 +29,7 @@ if lacks and os.getenv('SITE_TEST') == 'must': raise RuntimeError(lacks)
 pytestmark = pytest.mark.skipif(bool(lacks), reason=str(lacks))
 
 flags = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
-limit = 900                                                        # seconds for anything done in the browser
+limit = 1800                                                       # seconds for anything done in the browser
 tabs = 3                                                           # pages looked at side by side
 pages = sorted(str(p.relative_to(site)) for p in site.rglob('*.html') if '_static' not in p.parts)
 prompts = ['nine thousand', 'nine thousand nine hundred ninety .', 'eight thousand two hundred', 'three thousand four hundred twelve .', 'one . two . three .',
