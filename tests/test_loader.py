@@ -2,7 +2,7 @@
 import io
 import pickle
 import random
-from contextlib import ExitStack, redirect_stdout
+from contextlib import redirect_stdout
 
 import pytest
 import torch
@@ -141,7 +141,7 @@ def test_draws_of_python(theirs, ours):
 def test_draws_of_a_chain_of_fits():
     "Several learners, one after the other, from one seed: the numbers and the generator agree"
     seen = []
-    for dls in (chapter_dls(1500, 16), human_numbers_dls(bs=16, device='cpu', n=1500)):
+    for dls in (chapter_dls(700, 16), human_numbers_dls(bs=16, device='cpu', n=700)):
         torch.manual_seed(5)
         values = []
         for _ in range(2):
@@ -187,8 +187,6 @@ def test_validate(theirs, ours):
     for kwargs in ({}, dict(ds_idx=0)):
         a, b = (quietly(learner(o), 'validate', **kwargs) for o in (theirs, ours))
         assert a == b and len(b) == 2
-    a, b = (quietly(learner(o), 'validate', dl=o.train) for o in (theirs, ours))
-    assert a == b
 
 
 def test_lr_find(theirs, ours, tmp_path):
