@@ -1,4 +1,4 @@
-"""One contract for fastai's learners and for ours: the same numbers to the last bit, the same events, the same refusals."""
+"""One contract for fastai's learners and for ours: the same bits, events and refusals."""
 import io
 import warnings
 from contextlib import redirect_stdout
@@ -7,9 +7,9 @@ from functools import partial
 import fastai.callback.fp16  # noqa: F401, puts to_fp16 on Learner
 import pytest
 import torch
-from fastai.callback.core import (Callback, CancelBackwardException, CancelBatchException, CancelEpochException,
-                                  CancelFitException, CancelStepException, CancelTrainException,
-                                  CancelValidException, FetchPredsCallback)
+from fastai.callback.core import (Callback, CancelBackwardException, CancelBatchException,
+                                  CancelEpochException, CancelFitException, CancelStepException,
+                                  CancelTrainException, CancelValidException, FetchPredsCallback)
 from fastai.callback.rnn import ModelResetter
 from fastai.callback.schedule import *  # noqa: F403, puts fit_one_cycle and fine_tune on Learner
 from fastai.callback.training import GradientAccumulation, GradientClip
@@ -32,8 +32,8 @@ plain = {'fastai': Learner, 'lean': LeanLearner}
 text = {'fastai': TextLearner, 'lean': LeanTextLearner}
 losses = {'fastai': CrossEntropyLossFlat, 'lean': FlatLoss}
 optimisers = {'fastai': Adam, 'lean': LeanAdam}
-models = {'LMModel4': (LMModel4, (16,)), 'LMModel5': (LMModel5, (16, 2)), 'LMModel6': (LMModel6, (16, 2)),
-          'LMModel7': (LMModel7, (16, 2, .4))}
+models = {'LMModel4': (LMModel4, (16,)), 'LMModel5': (LMModel5, (16, 2)),
+          'LMModel6': (LMModel6, (16, 2)), 'LMModel7': (LMModel7, (16, 2, .4))}
 
 
 @pytest.fixture(scope='module')
@@ -63,7 +63,7 @@ def quietly(learn, what, *args, **kwargs):
 
 
 def trail(learn):
-    "Everything that a fit leaves: what was recorded, the weights, the optimiser's state, the generator's"
+    "All that a fit leaves: records, weights, the states of the optimiser and the generator"
     rec = learn.recorder
     numbers = dict(values=[[float(o) for o in row] for row in rec.values], lrs=list(rec.lrs),
                    losses=[float(o) for o in rec.losses], names=list(rec.metric_names),
@@ -139,8 +139,11 @@ def test_several_fits_in_a_row(dls, model):
 
 # predictions
 
+asked = [{}, dict(with_loss=True), dict(with_input=True, with_decoded=True)]
+
+
 @pytest.mark.parametrize('model', ['LMModel5', 'LMModel7'])
-@pytest.mark.parametrize('kwargs', [{}, dict(with_loss=True), dict(with_input=True, with_decoded=True)], ids=str)
+@pytest.mark.parametrize('kwargs', asked, ids=str)
 def test_get_preds(dls, model, kwargs):
     def f(kind):
         learn = make(kind, dls, model)
@@ -164,8 +167,9 @@ def test_fetching_predictions_in_the_middle_of_a_fit(dls):
 
 # losses
 
-options = [dict(), dict(weight=torch.linspace(.1, 2, 30)), dict(ignore_index=3), dict(label_smoothing=.1),
-           dict(reduction='sum'), dict(reduction='none'), dict(axis=1), dict(flatten=False),
+options = [dict(), dict(weight=torch.linspace(.1, 2, 30)), dict(ignore_index=3),
+           dict(label_smoothing=.1), dict(reduction='sum'), dict(reduction='none'), dict(axis=1),
+           dict(flatten=False),
            dict(weight=torch.linspace(.1, 2, 30), ignore_index=3, label_smoothing=.1)]
 
 
@@ -285,9 +289,10 @@ def test_export(dls, kind, model, tmp_path):
     assert type(back) is type(learn) and len(back.dls.train) == len(back.dls.valid) == 0
     assert back.dls.valid.vocab == dls.vocab
     new = back.dls.valid.new(dls.valid.dataset)
-    a, b = quietly(learn, 'get_preds', with_loss=True), quietly(back, 'get_preds', dl=new, with_loss=True)
+    a = quietly(learn, 'get_preds', with_loss=True)
+    b = quietly(back, 'get_preds', dl=new, with_loss=True)
     assert_equal(({}, a), ({}, b))
-    exported = go_on(learn)                                        # the one that was exported goes on too
+    exported = go_on(learn)                                        # what was exported goes on too
     quietly(learn, 'load', 'before')
     assert_equal(go_on(learn), exported)
 
@@ -301,20 +306,19 @@ def halves(model):
     return [first, [p for p in model.parameters() if id(p) not in ids]]
 
 
-@pytest.mark.parametrize('lr', [1e-2, slice(1e-4, 1e-2), slice(1e-2)], ids=str)
-@pytest.mark.parametrize('what', ['fit', 'fit_one_cycle', 'fine_tune'])
-def test_groups(dls, lr, what):
+rates = [('fit', 1e-2), ('fit', slice(1e-4, 1e-2)), ('fit_one_cycle', slice(1e-4, 1e-2)),
+         ('fit_one_cycle', slice(1e-2)), ('fine_tune', 1e-2)]
+
+
+@pytest.mark.parametrize('what,lr', rates, ids=str)
+def test_groups(dls, what, lr):
     def f(kind):
         learn = make(kind, dls, splitter=halves)
-        if what == 'fine_tune' and isinstance(lr, slice):
-            lr_ = lr.stop                                          # fastai's fine_tune halves it, so a number
-        else:
-            lr_ = lr
-        quietly(learn, what, 1, lr_)
+        quietly(learn, what, 1, lr)
         return trail(learn)
     numbers, _ = assert_same(f)
-    rates = [o['lr'] for o in numbers['hypers']]
-    assert (rates[0] != rates[1]) == (isinstance(lr, slice) or what == 'fine_tune')
+    first, second = [o['lr'] for o in numbers['hypers']]
+    assert (first != second) == (isinstance(lr, slice) or what == 'fine_tune')
 
 
 def test_freezing(dls):
@@ -352,8 +356,11 @@ def test_too_many_learning_rates(dls, kind):
         quietly(make(kind, dls), 'fit', 1, [1e-3, 1e-2, 1e-1])
 
 
-@pytest.mark.parametrize('kwargs', [dict(wd=0.), dict(wd=.3), dict(wd_bn_bias=True, wd=.3), dict(train_bn=False),
-                                    dict(moms=(.8, .7, .8)), dict(lr=5e-3)], ids=str)
+arguments = [dict(wd=0.), dict(wd=.3), dict(wd_bn_bias=True, wd=.3), dict(train_bn=False),
+             dict(moms=(.8, .7, .8)), dict(lr=5e-3)]
+
+
+@pytest.mark.parametrize('kwargs', arguments, ids=str)
 def test_arguments(dls, kwargs):
     def f(kind):
         learn = make(kind, dls, **kwargs)
@@ -367,14 +374,16 @@ def test_arguments_by_place(dls):
     "`Learner(dls, model, loss_func, opt_func, lr)`, and `alpha, beta, moms` for a `TextLearner`"
     def f(kind):
         torch.manual_seed(0)
-        learn = plain[kind](dls, LMModel4(30, 8), losses[kind](), partial(optimisers[kind], eps=1e-4), 3e-3)
+        opt_func = partial(optimisers[kind], eps=1e-4)
+        learn = plain[kind](dls, LMModel4(30, 8), losses[kind](), opt_func, 3e-3)
         quietly(learn, 'fit', 1)
         return trail(learn)
     numbers, _ = assert_same(f)
     assert numbers['hypers'][0]['eps'] == 1e-4 and numbers['hypers'][0]['lr'] == 3e-3
     def g(kind):
         torch.manual_seed(0)
-        learn = text[kind](dls, LMModel7(30, 8, 1, .1), 3., 2., (.9, .8, .9), loss_func=losses[kind]())
+        model = LMModel7(30, 8, 1, .1)
+        learn = text[kind](dls, model, 3., 2., (.9, .8, .9), loss_func=losses[kind]())
         quietly(learn, 'fit', 1)
         return trail(learn)
     assert_same(g)
@@ -385,7 +394,8 @@ def test_another_optimiser(dls):
     def f(kind):
         learn = make(kind, dls, opt_func=partial(OptimWrapper, opt=torch.optim.AdamW))
         quietly(learn, 'fit', 1, 1e-2)
-        return [[float(o) for o in row] for row in learn.recorder.values], [*learn.model.state_dict().values()]
+        values = [[float(o) for o in row] for row in learn.recorder.values]
+        return values, [*learn.model.state_dict().values()]
     assert_same(f)
     trails = []
     for opt in (Adam, LeanAdam):
@@ -420,7 +430,9 @@ def test_parameters_without_a_gradient(dls):
     def f(kind):
         torch.manual_seed(0)
         seen = []
-        watch = Callback(after_batch=lambda self: seen.extend(p.grad for p in self.model.parameters()))
+        def look(self):
+            seen.extend(p.grad for p in self.model.parameters())
+        watch = Callback(after_batch=look)
         learn = plain[kind](dls, Sometimes(), loss_func=losses[kind](), cbs=watch)
         quietly(learn, 'fit', 1, 1e-2)
         assert all(o is not None and not o.any() for o in seen)
@@ -508,12 +520,14 @@ def heard(dls, prepare, epochs=2):
 def test_a_callback_that_hears_everything(dls):
     log = heard(dls, lambda learn, log: learn.add_cb(Hears(log)))
     events = [o for _, o, _ in log]
-    per_batch = ['before_batch', 'after_pred', 'after_loss', 'before_backward', 'after_backward', 'before_step',
-                 'after_step', 'after_batch']
-    assert events[:3] == ['before_fit', 'before_epoch', 'before_train'] and events[3:11] == per_batch
+    per_batch = ['before_batch', 'after_pred', 'after_loss', 'before_backward', 'after_backward',
+                 'before_step', 'after_step', 'after_batch']
+    assert events[:3] == ['before_fit', 'before_epoch', 'before_train']
+    assert events[3:11] == per_batch
     assert events[-1] == 'after_fit'
     trained, validated = 2*len(dls.train), 2*len(dls.valid)
-    assert events.count('before_step') == trained and events.count('after_pred') == trained+validated
+    assert events.count('before_step') == trained
+    assert events.count('after_pred') == trained+validated
 
 
 def test_order(dls):
@@ -527,44 +541,56 @@ def test_order(dls):
 
 
 class Changes(Callback):
-    "Changes the callbacks at two events of the first pass"
+    "Does one thing in the third batch of a fit, and another in the fifth"
     order = -50
 
-    def __init__(self, first, second, event='before_batch'):
+    def __init__(self, first, second, event):
         self.todo = {2: first, 4: second}
         self.event = event
 
-    def change(self):
-        if self.training and self.epoch == 0 and self.iter in self.todo:
+    def change(self, event):
+        if self.training and event == self.event and self.iter in self.todo:
             self.todo.pop(self.iter)(self.learn)
 
-    def before_batch(self):
-        if self.event == 'before_batch': self.change()
-
-    def after_pred(self):
-        if self.event == 'after_pred': self.change()
+    def before_batch(self): self.change('before_batch')
+    def after_pred(self): self.change('after_pred')
 
 
 def append(cb, learn):
-    "As some do"
+    "As some do, past `add_cb`"
     cb.learn = learn
     learn.cbs.append(cb)
 
 
 def swap(a, b, learn):
+    "`b` in the place of `a`"
     b.learn = learn
     learn.cbs[learn.cbs.index(a)] = b
 
 
-ways = {
-    'add_cb, remove_cb': lambda a, b: (lambda learn: learn.add_cb(a), lambda learn: learn.remove_cb(a)),
-    'appended, removed from cbs': lambda a, b: (partial(append, a), lambda learn: learn.cbs.remove(a)),
-    'one, then another in its place': lambda a, b: (partial(append, a), partial(swap, a, b)),
-    'replaced': lambda a, b: (lambda learn: learn.add_cb(a),
-                              lambda learn: learn.remove_cb(a).add_cb(b)),
-    'cbs set anew': lambda a, b: (lambda learn: setattr(learn, 'cbs', learn.cbs + [a]) or setattr(a, 'learn', learn),
-                                  lambda learn: setattr(learn, 'cbs', learn.cbs.filter(lambda o: o is not a))),
-}
+def exchange(a, b, learn):
+    "As many callbacks as before, but others"
+    learn.remove_cb(a)
+    learn.add_cb(b)
+
+
+def set_anew(cbs, learn):
+    "Another list, not the same one changed"
+    for cb in cbs:
+        cb.learn = learn
+    learn.cbs = learn.cbs.filter(lambda o: not isinstance(o, Batches)) + cbs
+
+
+def add(cb, learn): learn.add_cb(cb)
+def remove(cb, learn): learn.remove_cb(cb)
+def take(cb, learn): learn.cbs.remove(cb)
+
+
+ways = {'add_cb, remove_cb': lambda a, b: [partial(add, a), partial(remove, a)],
+        'past add_cb': lambda a, b: [partial(append, a), partial(take, a)],
+        'one for another': lambda a, b: [partial(append, a), partial(exchange, a, b)],
+        'in its place': lambda a, b: [partial(append, a), partial(swap, a, b)],
+        'set anew': lambda a, b: [partial(set_anew, [a]), partial(set_anew, [])]}
 
 
 @pytest.mark.parametrize('event', ['before_batch', 'after_pred'])
@@ -575,10 +601,9 @@ def test_callbacks_that_come_and_go(dls, way, event):
         first, second = ways[way](Batches(log, 5, 'a'), Hears(log, 5, 'b'))
         learn.add_cb(Changes(first, second, event))
     log = heard(dls, prepare, 1)
-    assert {o for o, _, _ in log} == ({'a', 'b'} if way in ('one, then another in its place', 'replaced') else {'a'})
-    batches = [i for o, event, i in log if o == 'a' and event == 'after_batch']
-    assert batches == [2, 3]
-    # what it has a method for is heard in the batch in which it came
+    assert ('b' in {o for o, _, _ in log}) == (way in ('one for another', 'in its place'))
+    assert [i for o, event, i in log if (o, event) == ('a', 'after_batch')] == [2, 3]
+    # it is heard in the batch in which it came
     assert ('a', 'after_step', 2) in log and ('a', 'after_pred', 3) in log
 
 
@@ -665,7 +690,8 @@ def test_unknown_events(dls, kind):
 def test_calling_a_learner(dls, kind):
     "One event, or several"
     log = []
-    learn = plain[kind](dls, LMModel4(30, 8), loss_func=losses[kind](), cbs=Hears(log), default_cbs=False)
+    learn = plain[kind](dls, LMModel4(30, 8), loss_func=losses[kind](), cbs=Hears(log),
+                        default_cbs=False)
     learn('before_batch')
     learn(['after_pred', 'before_fit'])
     assert [o for _, o, _ in log] == ['after_create', 'before_batch', 'after_pred', 'before_fit']
@@ -681,10 +707,10 @@ def test_training_loop_shown(dls):
     assert outs[0] == outs[1] and 'TrainEvalCallback' in outs[0]
 
 
-@pytest.mark.parametrize('cb', [lambda: GradientClip(.1), lambda: GradientAccumulation(64)], ids=['clip', 'accumulate'])
-def test_fastais_callbacks(dls, cb):
+@pytest.mark.parametrize('cls,size', [(GradientClip, .1), (GradientAccumulation, 64)])
+def test_fastais_callbacks(dls, cls, size):
     def f(kind):
-        learn = make(kind, dls, cbs=[cb()])
+        learn = make(kind, dls, cbs=[cls(size)])
         quietly(learn, 'fit', 1, 1e-2)
         return trail(learn)
     assert_same(f)

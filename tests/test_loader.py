@@ -1,12 +1,12 @@
-"""The loaders of `human_numbers_dls` do what fastai's own do, made as the chapter makes them, or say in one line why not."""
+"""Our loaders do what fastai's do, made as the chapter makes them, or say in one line why not."""
 import io
 import pickle
 import random
 from contextlib import redirect_stdout
 
+import fastai.callback.progress  # noqa: F401, puts no_bar on Learner
 import pytest
 import torch
-from fastai.callback.progress import ProgressCallback  # noqa: F401, so that there is a bar to switch off
 from fastai.callback.rnn import ModelResetter
 from fastai.callback.schedule import *  # noqa: F403, puts fit_one_cycle and lr_find on Learner
 from fastai.data.core import DataLoaders
@@ -14,8 +14,8 @@ from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import accuracy
 
-from rnnlm.data import (Rows, StreamLoader, group_chunks, human_numbers, human_numbers_dls, make_vocab,
-                        numericalize, stream_batches, tokenize)
+from rnnlm.data import (Rows, StreamLoader, group_chunks, human_numbers, human_numbers_dls,
+                        make_vocab, numericalize, stream_batches, tokenize)
 from rnnlm.rnn import LMModel5
 
 sl, bs = 16, 64
@@ -86,7 +86,8 @@ def test_what_one_asks_of_loaders(theirs, ours):
     assert ours.bs == theirs.bs == bs and ours.device == torch.device(theirs.device)
     assert equal(ours.one_batch(), theirs.one_batch())
     assert equal(ours.valid.one_batch(), theirs.valid.one_batch())
-    assert len(ours.train_ds) == len(theirs.train_ds) and len(ours.valid_ds) == len(theirs.valid_ds) == 768
+    assert len(ours.train_ds) == len(theirs.train_ds)
+    assert len(ours.valid_ds) == len(theirs.valid_ds) == 768
     assert ours.train.n == theirs.train.n
     # the data sets have the same rows in the same order
     assert all(equal(ours.valid_ds[i], theirs.valid_ds[i]) for i in range(768))
@@ -162,7 +163,8 @@ def test_draws_of_a_chain_of_fits():
 # what `Learner` offers
 
 options = [{}, dict(with_loss=True), dict(with_input=True), dict(with_decoded=True),
-           dict(with_input=True, with_loss=True, with_decoded=True), dict(reorder=False), dict(ds_idx=0)]
+           dict(with_input=True, with_loss=True, with_decoded=True), dict(reorder=False),
+           dict(ds_idx=0)]
 
 
 @pytest.mark.parametrize('kwargs', options, ids=str)
@@ -242,23 +244,31 @@ def test_show_results(ours, monkeypatch, kwargs):
 
 # what is given to a loader is used, or refused with its name
 
-harmless = [dict(bs=bs), dict(batch_size=bs), dict(shuffle=False), dict(num_workers=0), dict(drop_last=True),
-            dict(drop_last=False), dict(device='cpu'), dict(pin_memory=False), dict(timeout=0),
+harmless = [dict(bs=bs), dict(batch_size=bs), dict(shuffle=False), dict(num_workers=0),
+            dict(drop_last=True), dict(drop_last=False), dict(device='cpu'),
+            dict(pin_memory=False), dict(timeout=0),
             dict(indexed=True), dict(get_idxs=lambda: list(range(768)))]
 refused = [dict(bs=32), dict(batch_size=32), dict(num_workers=2), dict(get_idxs=lambda: [1, 0]),
            dict(n=5), dict(sample=list), dict(create_batch=list), dict(create_item=list),
-           dict(do_batch=list), dict(before_batch=list), dict(after_item=list), dict(shuffle_fn=list),
-           dict(retain=list), dict(length=3)]
+           dict(do_batch=list), dict(before_batch=list), dict(after_item=list),
+           dict(shuffle_fn=list), dict(retain=list), dict(length=3)]
 
 
 def name(kwargs):
     return ', '.join(kwargs)
 
 
+def made(dls, how, kwargs):
+    "A loader of the validation batches, made anew or from another"
+    if how == 'new':
+        return dls.valid.new(**kwargs)
+    return StreamLoader(dls.valid.dataset.batches, **kwargs)
+
+
 @pytest.mark.parametrize('kwargs', harmless, ids=name)
 @pytest.mark.parametrize('how', ['made', 'new'])
 def test_taken(ours, kwargs, how):
-    dl = ours.valid.new(**kwargs) if how == 'new' else StreamLoader(ours.valid.dataset.batches, **kwargs)
+    dl = made(ours, how, kwargs)
     assert equal(list(dl), list(ours.valid)) and len(dl) == 12
 
 
@@ -266,12 +276,12 @@ def test_taken(ours, kwargs, how):
 @pytest.mark.parametrize('how', ['made', 'new'])
 def test_refused(ours, kwargs, how):
     with pytest.raises((ValueError, TypeError)) as e:
-        ours.valid.new(**kwargs) if how == 'new' else StreamLoader(ours.valid.dataset.batches, **kwargs)
+        made(ours, how, kwargs)
     assert str(e.value).startswith(f'{name(kwargs)}: ') and '\n' not in str(e.value)
 
 
 def test_shuffle_is_refused(ours):
-    "`new(shuffle=True)` is what `show_results` asks for: one may look at such a loader, but not train on it"
+    "`show_results` asks for `new(shuffle=True)`: there one may look, but not train"
     with pytest.raises(ValueError, match='^shuffle: .* in order$'):
         StreamLoader(ours.valid.dataset.batches, shuffle=True)
     dl = ours.valid.new(shuffle=True)
@@ -285,8 +295,12 @@ def test_shuffle_is_refused(ours):
 def test_what_is_done_to_batches():
     "The hooks that `DataLoader` has around a batch are called"
     heard = []
-    dl = StreamLoader(stream_batches(torch.arange(41), 4, 5), after_batch=lambda b: (b[0]+1, b[1]),
-                      before_iter=lambda: heard.append('before'), after_iter=lambda: heard.append('after'))
+    def one_later(batch):
+        xb, yb = batch
+        return xb+1, yb
+    dl = StreamLoader(stream_batches(torch.arange(41), 4, 5), after_batch=one_later,
+                      before_iter=lambda: heard.append('before'),
+                      after_iter=lambda: heard.append('after'))
     for one in (dl, dl.new()):
         assert all(equal(xb, yb) for xb, yb in one)
     assert heard == ['before', 'after']*2
@@ -340,7 +354,10 @@ def test_a_text_of_no_ids(nums):
         stream_batches(nums, 4, 5)
 
 
-@pytest.mark.parametrize('kwargs', [dict(bs=0), dict(sl=0), dict(bs=2.), dict(n=0), dict(n=True)], ids=str)
+sizes = [dict(bs=0), dict(sl=0), dict(bs=2.), dict(n=0), dict(n=True)]
+
+
+@pytest.mark.parametrize('kwargs', sizes, ids=str)
 def test_sizes(kwargs):
     with pytest.raises(ValueError, match=f'^{name(kwargs)}: must be a whole number'):
         human_numbers_dls(**kwargs)
