@@ -3,7 +3,6 @@
 Most experiments here are made up, a function of a seed that sleeps a little: no training is the point.
 """
 import contextlib
-import errno
 import itertools
 import json
 import os
@@ -11,8 +10,8 @@ import random
 import resource
 import signal
 import sqlite3
+import subprocess
 import sys
-import textwrap
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +23,7 @@ import torch
 
 import rnnlm.replicate.experiment as engine
 import rnnlm.replicate.store as storage
-from processes import call, running, time_limit, wait_for          # noqa: F401
+from processes import running, time_limit, wait_for                # noqa: F401
 from rnnlm.replicate.experiment import (Experiment, StudyError, as_seeds, from_learner, seeded, study)
 from rnnlm.replicate.judge import judge
 from rnnlm.replicate.report import report
@@ -310,7 +309,7 @@ def test_disk_full(how, tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(runs, here(coin(epochs=20), 60, tmp_path/'whole'), check_exact=True)
 
 
-def test_another_program_keeps_it_locked(tmp_path, monkeypatch):
+def test_another_program_keeps_it_locked(tmp_path):
     store = Store(tmp_path, wait=.1)
     with contextlib.closing(sqlite3.connect(store.path, isolation_level=None)) as other:
         other.execute('begin exclusive')
@@ -594,7 +593,6 @@ def tiny():
 @contextlib.contextmanager
 def cluster(folder, threads, n):
     "A Dask scheduler and `n` workers on the loopback interface, each a process of its own"
-    import subprocess
     file = folder/'scheduler.json'
     quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder)
     local = ['--host', '127.0.0.1', '--no-dashboard']
@@ -639,6 +637,20 @@ def test_a_study_on_dask_is_stopped_too(scheduler, tmp_path):
     runs = study(coin(wait=.1), 50, tmp_path, backend='dask', scheduler=scheduler,
                  stop=lambda runs: runs.seed.nunique() == 3)
     assert runs.seed.nunique() == 3 == len(seeds_in(tmp_path))
+
+
+def test_a_dask_worker_that_is_killed(scheduler, tmp_path):
+    "The other one does its work"
+    died = tmp_path/'died'
+    def train(seed):
+        if seed == 1 and not died.exists():
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return pd.DataFrame(dict(loss=[float(seed)]))
+    mortal = Experiment('mortal', train)
+    runs = study(mortal, 6, tmp_path, backend='dask', scheduler=scheduler)
+    assert died.exists() and runs.loss.tolist() == list(range(6))
+    assert sorted(seeds_in(tmp_path)) == list(range(6))
 
 
 @pytest.mark.parametrize('address, says', [
