@@ -11,7 +11,6 @@ from rnnlm.replicate.judge import (Norm, bounds, judge, judge_printed, judge_run
                                    nearest_mistake, pooled_p, refused_share, same_seed,
                                    smallest_shift)
 from rnnlm.replicate.report import as_json, as_junit, headline, own_table, report, sentence, summary
-from rnnlm.replicate.store import flat
 
 nan = float('nan')
 
@@ -73,7 +72,7 @@ def test_pooled_p_at_its_ends():
     assert pooled_p([0, 0, 0], others) == 1
     assert pooled_p([0, 0, 1], others) == .1
     assert pooled_p([0, 0, 1], np.vstack([others, [nan]*3])) == 2/11
-    assert pooled_p([9, 9, 9], np.full((9, 3), np.inf)) == 1       # strangest are those that diverged
+    assert pooled_p([9, 9, 9], np.full((9, 3), np.inf)) == 1       # all the others diverged
     with pytest.raises(ValueError, match='curve: holds a number that is not finite'):
         pooled_p([0, 0, nan], others)
     for shape in ((9, 2), (9,), (9, 3, 1)):
@@ -192,7 +191,7 @@ def test_the_same_seed_agrees_up_to_rounding():
     runs.loc[runs.seed == 11, 'loss'] += 2e-3
     assert same_seed(runs, reference).agrees.tolist() == [True, False, True]
     runs = made_up(1, 10)
-    runs.loc[2:, 'loss'] += 5                                      # chaos, after the first two epochs
+    runs.loc[2:, 'loss'] += 5                                      # chaos, after two epochs
     assert same_seed(runs, reference).agrees.tolist() == [True]
     assert same_seed(runs, reference, epochs=3).agrees.tolist() == [False]
 
@@ -253,7 +252,7 @@ def test_other_first_weights_fall_back_to_the_distribution():
 def test_another_number_of_weights_is_refused():
     v = judge(started(made_up(1, 3), weights=11.), printed, started(reference), name='coin')
     assert v.reproduced is False
-    assert sentence(v).startswith('coin: NOT reproduced, because from seed 3 your code does not give')
+    assert sentence(v).startswith('coin: NOT reproduced, because from seed 3 your code does not')
     assert 'is another model: it has another number of weights' in summary([v])
 
 
@@ -282,7 +281,7 @@ def alarms(draw, k, fits=40, fresh=500, epochs=15):
 
 @pytest.mark.parametrize('k', [1, 2, 4])
 def test_false_alarms_stay_near_the_promise(k):
-    "One in 1,000 is promised; very heavy tails, which 200 runs can't show whole, cost a little more"
+    "One in 1,000 is promised; very heavy tails, which 200 runs can't show, may cost a little more"
     assert alarms(lambda rng, shape: rng.normal(size=shape), k) < 1e-3
     assert alarms(lambda rng, shape: rng.standard_t(5, shape), k) < 1e-3
     assert alarms(lambda rng, shape: rng.standard_t(3, shape), k, fits=20) < 3e-3

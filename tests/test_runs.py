@@ -9,7 +9,8 @@ import torch
 from fastai.callback.core import Callback, CancelFitException
 
 from processes import call, time_limit                             # noqa: F401
-from rnnlm.chapter import chapter_learner, experiment, fit, mistakes_of, recipe, recipes, run, variants
+from rnnlm.chapter import (chapter_learner, experiment, fit, mistakes_of, recipe, recipes, run,
+                           variants)
 from rnnlm.data import human_numbers_dls
 from rnnlm.performance import chapter_dls
 from rnnlm.replicate.experiment import from_learner, recorded, seeded, study, train_learner
@@ -115,15 +116,15 @@ def test_a_chain_of_fits_in_one_session(lean):
         return pd.concat(tables, ignore_index=True)
     theirs, ours = session(chapter_dls(num_workers=0)), session(human_numbers_dls(device='cpu'))
     pd.testing.assert_frame_equal(theirs, ours, check_exact=True)
-    assert abs(ours.valid_loss[0] - ours.valid_loss[2]) > 5e-3     # the second LMModel5 is another run
+    assert abs(ours.valid_loss[0] - ours.valid_loss[2]) > 5e-3     # another run of LMModel5
 
 
 # What is stored
 
 @pytest.mark.parametrize('model', [*recipes, *variants])
 def test_the_stored_runs_are_what_this_code_gives(model):
-    """One epoch of the first seed again. It agrees beyond what another processor's rounding changes,
-    where another seed's does not. If it fails, raise the recipe's version and make its runs anew."""
+    """One epoch of the first seed again. It agrees, up to what another processor's rounding changes,
+    and another seed's does not. If it fails, raise the recipe's version and make its runs anew."""
     stored = reference(model)
     first, second = (stored[stored.seed == s].iloc[0] for s in sorted(stored.seed.unique())[:2])
     again = first_epochs(model, int(first.seed)).iloc[0]
