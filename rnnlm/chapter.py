@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['recipes', 'long_rows', 'fifteen_of_20', 'none', 'awd', 'like_awd', 'variants', 'Recipe', 'never_reset', 'never_keep',
-           'nothing', 'untie', 'relu', 'orthogonal', 'clip', 'detach_often', 'forward_in_fours', 'widen', 'StopAfter15',
+           'nothing', 'untie', 'relu', 'orthogonal', 'clip', 'detach_often', 'forward_in_fours', 'widen', 'StopAfter',
            'stop_after_15', 'late_targets', 'Shuffled', 'shuffled', 'vary', 'recipe', 'chapter_learner', 'fit',
            'experiment', 'run', 'as_run', 'check_run', 'beside', 'plot_against', 'mistakes_of']
 
@@ -111,15 +111,20 @@ def widen(learn):
     "AWD-LSTM's embedding drawn as PyTorch draws one"
     nn.init.normal_(learn.model[0].i_h.weight)
 
-class StopAfter15(Callback):
-    "End the fit after 15 epochs, whatever the schedule was made for"
+class StopAfter(Callback):
+    "End a fit early, whatever its schedule was made for"
+    def __init__(self,
+        n:int, # Epochs to train
+    ):
+        self.n = n
+
     def before_epoch(self):
-        if self.epoch == 15:
+        if self.epoch == self.n:
             raise CancelFitException()
 
 def stop_after_15(learn):
     "Train 15 epochs of a longer schedule"
-    learn.add_cb(StopAfter15())
+    learn.add_cb(StopAfter(15))
 
 # %% ../nbs/replication/07_recipes.ipynb #23170df4
 def late_targets():

@@ -6,11 +6,10 @@ from functools import partial
 import pandas as pd
 import pytest
 import torch
-from fastai.callback.core import Callback, CancelFitException
 
 from processes import call, time_limit                             # noqa: F401
-from rnnlm.chapter import (chapter_learner, experiment, fit, mistakes_of, recipe, recipes, run,
-                           variants)
+from rnnlm.chapter import (StopAfter, chapter_learner, experiment, fit, mistakes_of, recipe,
+                           recipes, run, variants)
 from rnnlm.data import human_numbers_dls
 from rnnlm.performance import chapter_dls
 from rnnlm.replicate.experiment import from_learner, recorded, seeded, study, train_learner
@@ -18,16 +17,6 @@ from rnnlm.tables import provenance, reference
 from rnnlm.weight_tying import LMModel7
 
 losses = ['train_loss', 'valid_loss']
-
-
-class StopAfter(Callback):
-    "End the fit after `n` epochs of whatever schedule it has"
-    def __init__(self, n):
-        self.n = n
-
-    def before_epoch(self):
-        if self.epoch == self.n:
-            raise CancelFitException()
 
 
 def begun(model, n, **kwargs):
