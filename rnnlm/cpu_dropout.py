@@ -30,7 +30,9 @@ def serial_mask(
     keep:float, # Probability of keeping one
     order:str='memory', # Walk as they lie in `memory`: step, batch, unit; or in `logical` order: batch, step, unit
 ) -> np.ndarray: # `bool`, of that shape
-    "Which activations to keep, one uniform number for each"
+    "Which activations to keep, one uniform number for each; `ValueError` for another order"
+    if order not in ('memory', 'logical'):
+        raise ValueError(f"order: must be 'memory' or 'logical', not {order!r}")
     bs, sl, n = shape
     kept = uniform64(bs*sl*n) < keep
     if order == 'logical':

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['shades', 'words', 'draw_band', 'draw', 'as_svg', 'plural', 'reasons', 'sentence', 'headline', 'number',
-           'printed_table', 'own_table', 'same_lines', 'noticed_lines', 'indented', 'summary', 'plain', 'as_json',
-           'as_junit', 'report']
+           'printed_table', 'own_table', 'same_lines', 'noticed_lines', 'Opening', 'indented', 'summary', 'plain',
+           'as_json', 'as_junit', 'report']
 
 # %% ../../nbs/replication/05_report.ipynb #9c5b4edf
 import io
@@ -13,6 +13,7 @@ import json
 import platform
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
@@ -212,6 +213,14 @@ def noticed_lines(
             for k, o in verdict.shifts.items()]
 
 # %% ../../nbs/replication/05_report.ipynb #dcf49d91
+@dataclass
+class Opening:
+    "Something to say before the verdicts"
+    name:str # Of what it is about
+    sentence:str # What was found
+    table:pd.DataFrame = None # All text
+    ok:bool = None # Is it as it should be? `None` if there is no telling
+
 def indented(
     frame:pd.DataFrame, # All text
 ) -> str: # Left-aligned, two spaces in
@@ -252,6 +261,7 @@ def plain(
 def as_json(
     verdicts:list[Verdict], # Of all experiments
     made:dict, # What made the runs
+    opening:list=(), # `Opening`s
 ) -> str:
     "The verdicts for programs"
     tables = []
@@ -262,21 +272,26 @@ def as_json(
                            noticed=plain(o.noticed), shifts=plain(o.shifts)))
     said = [o.reproduced for o in verdicts]
     whole = False if False in said else None if None in said else True
-    return json.dumps(dict(reproduced=whole, headline=headline(verdicts), tables=tables, made_with=made),
-                      indent=1, default=plain) + '\n'
+    first = [dict(name=o.name, sentence=o.sentence, came_back=o.ok) for o in opening]
+    said = dict(reproduced=whole, headline=headline(verdicts), opening=first, tables=tables, made_with=made)
+    return json.dumps(said, indent=1, default=plain) + '\n'
 
 def as_junit(
     verdicts:list[Verdict], # Of all experiments
+    opening:list=(), # `Opening`s
 ) -> str: # XML
-    "The verdicts for a CI server: a case for the printed table, one for the runs"
+    "The verdicts for a CI server: a case for each opening and printed table, one for the runs"
     suite = ET.Element('testsuite', name='replication')
+    cases = [(o.name, 'opening', o.ok, o.sentence) for o in opening]
     for o in verdicts:
-        for what, ok in (('printed table', o.printed_ok), ('own runs', o.own_ok)):
-            case = ET.SubElement(suite, 'testcase', classname=o.name, name=what)
-            if ok is False:
-                ET.SubElement(case, 'failure', message=sentence(o))
-            if ok is None:
-                ET.SubElement(case, 'skipped', message='nothing to hold it against, or too few runs')
+        said = sentence(o)
+        cases += [(o.name, 'printed table', o.printed_ok, said), (o.name, 'own runs', o.own_ok, said)]
+    for name, what, ok, said in cases:
+        case = ET.SubElement(suite, 'testcase', classname=name, name=what)
+        if ok is False:
+            ET.SubElement(case, 'failure', message=said)
+        if ok is None:
+            ET.SubElement(case, 'skipped', message='nothing to hold it against, or too few runs')
     for kind in ('failure', 'skipped'):
         suite.set(kind.replace('failure', 'failures'), str(len(suite.findall(f'*/{kind}'))))
     suite.set('tests', str(len(suite)))
@@ -287,6 +302,7 @@ def report(
     verdicts, # A `Verdict`, or several
     out, # Folder to write to
     made:dict=None, # What else to say of how the runs were made
+    opening:list=(), # `Opening`s, to stand before the verdicts
 ) -> Path: # The page
     "Write `report.html`, one page that needs no other file, `report.md`, `verdict.json` and `junit.xml`"
     verdicts = [verdicts] if isinstance(verdicts, Verdict) else list(verdicts)
@@ -308,11 +324,12 @@ def report(
     def render(name, escape):
         env.autoescape = escape
         template = (files('rnnlm.replicate')/name).read_text(encoding='utf-8')
-        return env.from_string(template).render(headline=headline(verdicts), sections=sections, made=made)
+        return env.from_string(template).render(headline=headline(verdicts), opening=opening, sections=sections, made=made)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     written = {'report.html': render('report.html', True), 'report.md': render('report.md', False),
-               'verdict.json': as_json(verdicts, made), 'junit.xml': as_junit(verdicts)}
+               'verdict.json': as_json(verdicts, made, opening),
+               'junit.xml': as_junit(verdicts, opening)}
     for name, text in written.items():
         (out/name).write_text(text, encoding='utf-8')
     return out/'report.html'
