@@ -8,10 +8,10 @@ NOTEBOOKS := $(sort $(shell find nbs -name '*.ipynb' -not -path '*/.ipynb_checkp
 # Nothing waits without a limit: seconds for a cell of a notebook.
 export CELL_SECONDS ?= 600
 
-.PHONY: help reproduce test style notebooks readme docs serve browser playground hooks elsewhere reference variants same_seed null benchmark newest check clean
+.PHONY: help reproduce test style notebooks readme docs serve browser playground hooks elsewhere reference variants same_seed null capsule capsule_draft capsule_survey golden table3 surveys benchmark newest check clean
 
 help: ## This list
-	@grep -hE '^[a-z_]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9_]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 .venv/.made: settings.ini setup.py pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3,10))' || { echo 'Python 3.10 or newer is needed; name one: make PYTHON=python3.11 …'; exit 2; }
@@ -71,6 +71,38 @@ variants: .venv/.made ## Make the runs of the mistakes and ablations anew: 24 se
 
 same_seed: .venv/.made ## Make anew the runs of the mistakes from four seeds of the reference; it resumes
 	@$(BIN)/rnnlm_reproduce --models variants --seeds 4 --first_seed 1000 --out results/variants --reference_to rnnlm/tables/same_seed.csv.gz
+
+# The binaries of early 2020, for Linux on x86-64, in environments of their own. -E -s: no package from elsewhere gets in.
+CAPSULE := results/capsule
+capsule: .venv/.made ## The printed Tables 0, 1 and 2 to the last digit, with torch 1.4.0 and Python 3.8
+	@$(BIN)/python capsule/make_env.py
+	@mkdir -p $(CAPSULE) && $(BIN)/python -c 'from rnnlm.data import human_numbers, tokenize; print(*tokenize(human_numbers()))' >$(CAPSULE)/words.txt
+	@.venv-capsule/bin/python -B -E -s capsule/run.py --words $(CAPSULE)/words.txt --out $(CAPSULE)/printed.csv $(ARGS)
+	@$(BIN)/python capsule/compare.py $(CAPSULE)/printed.csv
+
+capsule_draft: .venv/.made ## The four tables of the authors' draft of 2020-02-12, with torch 1.3.1 and Python 3.7
+	@$(BIN)/python capsule/make_env.py --draft
+	@mkdir -p $(CAPSULE) && $(BIN)/python -c 'from rnnlm.data import human_numbers, tokenize; print(*tokenize(human_numbers()))' >$(CAPSULE)/words.txt
+	@.venv-capsule-draft/bin/python -B -E -s capsule/run.py --words $(CAPSULE)/words.txt --out $(CAPSULE)/draft.csv --models 'draft LMModel4,draft LMModel5,draft LMModel6,draft LMModel7' $(ARGS)
+	@$(BIN)/python capsule/compare.py $(CAPSULE)/draft.csv
+
+capsule_survey: .venv/.made ## Make rnnlm/tables/capsule.csv anew: other kernels, threads, torch; 25 minutes, it resumes
+	@$(BIN)/python capsule/make_env.py && $(BIN)/python capsule/make_env.py --draft
+	@$(BIN)/python capsule/survey.py
+
+# Each setting adds up in another order, as another processor would.
+golden: .venv/.made ## Make rnnlm/tables/golden.csv anew: how far the golden runs scatter over seven kinds of arithmetic; eight minutes
+	@rm -f rnnlm/tables/golden.csv
+	@run() { name=$$1; shift; env "$$@" $(BIN)/python -W ignore -c "from rnnlm.digits import scatter; scatter('$$name')"; }; set -e; \
+	  run 'as it is'; run 'ATen default' ATEN_CPU_CAPABILITY=default; run 'ATen AVX2' ATEN_CPU_CAPABILITY=avx2; \
+	  run 'oneDNN AVX2' DNNL_MAX_CPU_ISA=AVX2; run 'oneDNN SSE4.1' DNNL_MAX_CPU_ISA=SSE41; run 'MKL AVX2' MKL_ENABLE_INSTRUCTIONS=AVX2; \
+	  run 'all SSE' ATEN_CPU_CAPABILITY=default DNNL_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2
+
+table3: .venv/.made ## Go on looking for the state of Table 3 for an hour; it resumes
+	@$(BIN)/python -W ignore -c 'from rnnlm.table3 import search; search(seconds=3600)'
+
+surveys: .venv/.made ## Make what the notebooks on readers, chaos, errors and architectures show; each resumes, two hours in all
+	@for o in readers chaos errors architectures; do $(BIN)/python -W ignore -c "from rnnlm.$$o import survey; survey()"; done
 
 benchmark: .venv/.made ## Time the chapter's code, ours and the floor side by side, and how cost grows: eight minutes on a quiet machine
 	@$(BIN)/rnnlm_benchmark --parts fits,lstms,imports,growth --out rnnlm/tables/benchmark.json

@@ -50,11 +50,13 @@ def judge(
 
 def show(
     model:str, # Of the rows
+    how:pd.Series, # One of its rows of run.py
     table:pd.DataFrame, # From `side_by_side`
     verdict:dict, # From `judge`
 ):
     "Print a table and what came of it"
-    print(f'\n{TITLES.get(model, "Table")}, {model}')
+    print(f'\n{TITLES.get(model, "Table")}, {model}: torch {how.torch}, MKL kernels '
+          f'{how.kernels}, threads {how.threads}')
     print(f'{"":8}{"printed":34}recomputed')
     print('epoch' + ''.join(f'{o:>12}' for o in CURVES * 2))
     for epoch, *numbers in table.itertuples():
@@ -75,14 +77,13 @@ def main():
     for model in runs.model.unique():
         table = side_by_side(runs, model)
         verdict = judge(table)
-        show(model, table, verdict)
+        show(model, runs[runs.model == model].iloc[0], table, verdict)
         equal += verdict['equal']
         numbers += verdict['numbers']
     how = runs.iloc[0]
-    print(f'\ntorch {how.torch}, fastai2 {how.fastai2}, Python {how.python}; '
-          f'MKL kernels: {how.kernels}, threads: {how.threads}\nprocessor: {how.cpu}')
+    print(f'\nfastai2 {how.fastai2}, Python {how.python}, processor: {how.cpu}')
     if equal < numbers:
-        print('What to expect of other kernels, threads and versions: rnnlm/tables/capsule.csv')
+        print('What other kernels, threads and versions give: rnnlm/tables/capsule.csv')
     print(f'{equal} of {numbers} printed numbers, to the last digit')
     sys.exit(equal < numbers)
 

@@ -24,15 +24,20 @@ class Capsule:
         python, # Its version of Python, such as `3.8`
         torch, # Its version of torch
         variable, # The environment variable that names a Python to use
+        source, # Where to get that Python
     ):
         self.folder = HERE.parent / folder
         self.python = python
         self.torch = torch
         self.variable = variable
+        self.source = source
 
 
-PRINTED = Capsule('.venv-capsule', '3.8', '1.4.0', 'CAPSULE_PYTHON')
-DRAFT = Capsule('.venv-capsule-draft', '3.7', '1.3.1', 'CAPSULE_DRAFT_PYTHON')
+PRINTED = Capsule('.venv-capsule', '3.8', '1.4.0', 'CAPSULE_PYTHON',
+                  'uv python install 3.8, pyenv install 3.8, or apt install python3.8-venv')
+DRAFT = Capsule('.venv-capsule-draft', '3.7', '1.3.1', 'CAPSULE_DRAFT_PYTHON',
+                'pyenv install 3.7, conda create -n py37 python=3.7, '
+                'or apt install python3.7-venv')
 
 
 def stop(message, status):
@@ -61,7 +66,7 @@ def works(
 
 
 def find_python(capsule):
-    "A Python of the right version, from its variable, the PATH or uv"
+    "A Python of the right version, from its variable, the PATH, uv or pyenv"
     version = capsule.python
     named = os.environ.get(capsule.variable)
     if named:
@@ -70,18 +75,19 @@ def find_python(capsule):
             return named
         stop(f'{capsule.variable}: {named} is not a Python {version} that runs and has the '
              'modules venv and ensurepip', 2)
-    # The first one need not run: pyenv, for one, puts stand-ins on the PATH.
+    # Not the first one only: pyenv puts a stand-in on the PATH that may not run.
     folders = os.environ.get('PATH', os.defpath).split(os.pathsep)
     candidates = [os.path.join(folder, f'python{version}') for folder in folders if folder]
     candidates = [o for o in candidates if os.access(o, os.X_OK)]
     if shutil.which('uv'):
         candidates.append(output('uv', 'python', 'find', version))
+    if shutil.which('pyenv'):
+        candidates.append(os.path.join(output('pyenv', 'prefix', version), 'bin/python'))
     for candidate in candidates:
-        if candidate and works(candidate, version):
+        if works(candidate, version):
             return candidate
-    stop(f'Python {version} is needed, with venv, and none was found: get one '
-         f'(`uv python install {version}`, `pyenv install {version}`, or python{version}-venv '
-         f'of your distribution) or name one: {capsule.variable}=/path/to/python{version}', 2)
+    stop(f'Python {version} was not found: get it ({capsule.source}) or name it '
+         f'({capsule.variable}=/path/to/python{version})', 2)
 
 
 def environment():

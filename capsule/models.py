@@ -3,6 +3,7 @@
 Each model draws its weights in the order embedding, recurrent, output, as the chapter's do.
 """
 import sys
+from collections import namedtuple
 from types import ModuleType
 
 # fastai2 imports these packages, but only calls them to split text into words and in notebooks.
@@ -123,17 +124,18 @@ class LMModel7(LMModel6):
         return self.output(dropped), raw, dropped
 
 
-# For each table its model, its learning rate, and how many numbers had been drawn from torch's
-# generator, seeded with 42, when the model was made. The chapter's tables and those of the
-# authors' draft of 2020-02-12, which are in draft.csv.
-FITS = {
-    'LMModel4': (LMModel4, 3e-3, 16_094),
-    'LMModel5': (LMModel5, 3e-3, 20_570),
-    'LMModel6': (LMModel6, 1e-2, 41_140),
-    'draft LMModel4': (LMModel4, 3e-3, 24_164),
-    'draft LMModel5': (LMModel5, 3e-3, 0),
-    'draft LMModel6': (LMModel6, 1e-2, 20_570),
-    'draft LMModel7': (LMModel7, 1e-2, 356_125),
+# The chapter's tables and those of the authors' draft of 2020-02-12, which are in draft.csv.
+# `drawn`: how many numbers torch's generator, seeded with 42, had given when the model was made.
+# `threads`: with how many the table comes back; one of the draft's was made with six.
+Table = namedtuple('Table', 'model rate drawn threads')
+TABLES = {
+    'LMModel4': Table(LMModel4, 3e-3, 16_094, 1),
+    'LMModel5': Table(LMModel5, 3e-3, 20_570, 1),
+    'LMModel6': Table(LMModel6, 1e-2, 41_140, 1),
+    'draft LMModel4': Table(LMModel4, 3e-3, 24_164, 6),
+    'draft LMModel5': Table(LMModel5, 3e-3, 0, 1),
+    'draft LMModel6': Table(LMModel6, 1e-2, 20_570, 1),
+    'draft LMModel7': Table(LMModel7, 1e-2, 356_125, 1),
 }
 
 
@@ -162,24 +164,25 @@ def chapter_loaders(
 
 
 def fit(
-    name, # One of `FITS`
+    table, # One of `TABLES`
     words, # The corpus
     epochs, # The chapter trains for 15
+    threads, # For torch and MKL
     report, # Called after each epoch with its number, the two losses and the accuracy
 ):
     "Train a model as the chapter did, from the same state of torch's generator"
-    new_model, rate, drawn = FITS[name]
+    torch.set_num_threads(threads)
     dls, n_words = chapter_loaders(words)
     torch.manual_seed(42)
-    torch.rand(drawn)
+    torch.rand(table.drawn)
     # Nothing may draw before the weights do.
-    model = new_model(n_words, 64)
+    model = table.model(n_words, 64)
     options = dict(loss_func=CrossEntropyLossFlat(), metrics=accuracy)
-    if new_model is LMModel7:
+    if table.model is LMModel7:
         # Its first two parameters are named `model, dls`, and go in that order to a class that
         # names them `dls, model`. By position, as in the chapter, all is well.
         learn = TextLearner(dls, model, **options)
     else:
         learn = Learner(dls, model, cbs=ModelReseter, **options)
     learn.logger = lambda log: report(*log[:4])
-    learn.fit_one_cycle(epochs, rate)
+    learn.fit_one_cycle(epochs, table.rate)

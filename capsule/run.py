@@ -39,7 +39,8 @@ def options():
                         help=f'with commas, of: {known}; default: %(default)s')
     parser.add_argument('--kernels', choices=list(KERNELS), default='avx2',
                         help='which code MKL runs, default: %(default)s')
-    parser.add_argument('--threads', type=int, default=1, help='default: %(default)s')
+    parser.add_argument('--threads', type=int,
+                        help='default: as many as the table was made with, 1 or 6')
     parser.add_argument('--epochs', type=int, default=15, help='default: %(default)s')
     args = parser.parse_args()
     args.models = args.models.split(',')
@@ -47,8 +48,8 @@ def options():
         if model not in CHAPTER + DRAFT_TABLES:
             parser.error(f'--models: {model!r} is unknown; there are {known}')
     for name in ('threads', 'epochs'):
-        if getattr(args, name) < 1:
-            parser.error(f'--{name}: must be 1 or more, not {getattr(args, name)}')
+        if getattr(args, name) not in (None, *range(1, 1000)):
+            parser.error(f'--{name}: must be from 1 to 999, not {getattr(args, name)}')
     if not args.words.is_file():
         parser.error(f'--words: there is no file {args.words}')
     if not has_kernels(args.kernels):
@@ -71,7 +72,6 @@ def has_kernels(
 
 def set_up(
     kernels, # One of `KERNELS`
-    threads, # For torch and MKL
 ):
     "The environment that torch and MKL read while they are loaded, so this has to come first"
     if 'torch' in sys.modules:
@@ -80,7 +80,6 @@ def set_up(
         if name.startswith(('MKL_', 'OMP_', 'KMP_', 'GOMP_', 'ATEN_')):
             del os.environ[name]
     os.environ.update(KERNELS[kernels])
-    os.environ['OMP_NUM_THREADS'] = str(threads)
     # A thread that waits leaves its core to others.
     os.environ['OMP_WAIT_POLICY'] = 'PASSIVE'
     # fastai2 would take a GPU where there is one. The tables were made without.
@@ -89,15 +88,14 @@ def set_up(
 
 def main():
     args = options()
-    set_up(args.kernels, args.threads)
+    set_up(args.kernels)
     # These load torch.
     import fastai2
     import torch
-    from models import fit
-    torch.set_num_threads(args.threads)
+    from models import TABLES, fit
     cpu = '{model name}, family {cpu family}, model {model}'.format(**cpuinfo())
-    made_with = [args.kernels, args.threads, cpu, torch.__version__,
-                 fastai2.__version__, platform.python_version(), date.today().isoformat()]
+    made_with = [cpu, torch.__version__, fastai2.__version__, platform.python_version(),
+                 date.today().isoformat()]
     words = args.words.read_text().split()
     args.out.parent.mkdir(parents=True, exist_ok=True)
     part = args.out.with_name(args.out.name + '.part')
@@ -105,15 +103,18 @@ def main():
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for model in args.models:
+            table = TABLES[model]
+            threads = args.threads or table.threads
             start = time.time()
 
             def report(epoch, *numbers):
                 numbers = [f'{o:.6f}' for o in numbers]
-                writer.writerow([model, epoch] + numbers + made_with)
+                setting = [args.kernels, threads] + made_with
+                writer.writerow([model, epoch] + numbers + setting)
                 print(f'{model}  epoch {epoch:2}  {"  ".join(numbers)}  '
                       f'{time.time() - start:3.0f} s', flush=True)
 
-            fit(model, words, args.epochs, report)
+            fit(table, words, args.epochs, threads, report)
     # Half a table is never taken for a whole one.
     os.replace(part, args.out)
 

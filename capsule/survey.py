@@ -16,19 +16,25 @@ from rnnlm.data import human_numbers, tokenize
 from run import CHAPTER, DRAFT_TABLES, KERNELS, has_kernels
 
 HERE = Path(__file__).resolve().parent
-# torch 1.4.0 with everything, torch 1.3.1 on one thread.
-SETTINGS = [(PRINTED, threads) for threads in (1, 2, 4)] + [(DRAFT, 1)]
-MADE_WITH = ['torch', 'kernels', 'threads', 'cpu', 'fastai2', 'python', 'date']
+# Environment, kernels, threads, tables; the draft's first table was made with six threads.
+SETTINGS = [(PRINTED, kernels, threads, CHAPTER)
+            for threads, kernels in product((1, 2, 4), KERNELS)]
+SETTINGS += [(DRAFT, kernels, 1, DRAFT_TABLES) for kernels in KERNELS]
+SETTINGS += [(DRAFT, 'avx2', 6, DRAFT_TABLES)]
+# The other way round: each torch with the tables that were made with the other one.
+SETTINGS += [(PRINTED, 'avx2', 1, DRAFT_TABLES), (DRAFT, 'avx2', 1, CHAPTER)]
+SETTING = ['torch', 'kernels', 'threads']
+ORIGIN = ['cpu', 'fastai2', 'python', 'date']
 
 
-def verdicts(runs):
-    "A row for each table of one setting"
+def verdicts(
+    runs:pd.DataFrame, # Rows of run.py, numbers as text
+): # A dict for each of their tables
+    "How much of each table came back, and what it was made with"
     for model in runs.model.unique():
-        made_with = runs[runs.model == model].iloc[0][MADE_WITH].to_dict()
-        found = judge(side_by_side(runs, model))
-        rest = ('cpu', 'fastai2', 'python', 'date')
-        setting = {k: v for k, v in made_with.items() if k not in rest}
-        yield {'table': model, **setting, **found, **{k: made_with[k] for k in rest}}
+        first = runs[runs.model == model].iloc[0]
+        verdict = judge(side_by_side(runs, model))
+        yield {'model': model, **first[SETTING], **verdict, **first[ORIGIN]}
 
 
 def main():
@@ -42,20 +48,23 @@ def main():
     words = args.runs / 'words.txt'
     words.write_text(' '.join(tokenize(human_numbers())) + '\n')
     rows = []
-    kernels_here = [o for o in KERNELS if has_kernels(o)]
-    for (capsule, threads), kernels in product(SETTINGS, kernels_here):
-        path = args.runs / f'torch {capsule.torch}, {kernels}, {threads}.csv'
+    for capsule, kernels, threads, tables in SETTINGS:
+        if not has_kernels(kernels):
+            continue
+        of = 'book' if tables is CHAPTER else 'draft'
+        name = f'{of}, torch {capsule.torch}, {kernels}, {threads} threads'
+        path = args.runs / f'{name}.csv'
         if not path.is_file():
-            print(f'torch {capsule.torch}, kernels {kernels}, threads {threads}', flush=True)
+            print(name, flush=True)
             command = [capsule.folder / 'bin/python', '-B', '-E', '-s', HERE / 'run.py',
                        '--words', words, '--out', path, '--kernels', kernels,
-                       '--threads', threads, '--models', ','.join(CHAPTER + DRAFT_TABLES)]
+                       '--threads', threads, '--models', ','.join(tables)]
             if subprocess.run([str(o) for o in command]).returncode:
                 sys.exit(1)
         rows += verdicts(pd.read_csv(path, dtype=str))
     table = pd.DataFrame(rows).astype({'first_epoch': 'Int64'})
     table.to_csv(args.out, index=False, float_format='%.6f')
-    print(table.pivot(index='table', columns=['torch', 'kernels', 'threads'], values='equal'))
+    print(table[['model', *SETTING, 'equal', 'first_epoch']].to_string(index=False))
 
 
 if __name__ == '__main__':

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import nbformat
 
+import repository
+
 root = Path(__file__).parent.parent
 tags = {('echo', 'false'): 'remove-input', ('code-fold', 'true'): 'hide-input', ('hide', ''): 'remove-cell',
         ('include', 'false'): 'remove-cell', ('output', 'false'): 'remove-output'}
@@ -31,14 +33,16 @@ def to_reference(text, page='index', role=True):
     own = re.sub(r'(^|/)\d+_', r'\1', page)                        # as nbdev calls this notebook
 
     def link(m):
-        module = names.get((own, m[1])) or names.get((m[2], m[1]))
+        shown, said, there = m.groups()                            # `f()` is said of f
+        module = names.get((own, said)) or names.get((there, said))
         if module is None: return m[0]
-        if m[1].startswith('_'): return f'`{m[1]}`'
-        name = f"{module}.{m[1].split('.')[0]}"                    # a method's place is in its class
-        if role: return f'{{py:obj}}`{m[1]} <{name}>`'
+        if said.startswith('_'): return f'`{shown}`'
+        name = f"{module}.{said.split('.')[0]}"                    # a method's place is in its class
+        if role: return f'{{py:obj}}`{shown} <{name}>`'
         target = 'api/' + module.split('.', 1)[1].replace('.', '/')
-        return f'[`{m[1]}`]({posixpath.relpath(target, posixpath.dirname(page) or ".")}.html#{name})'
-    linked = re.compile(r'\[`([\w.]+)`\]\(' + re.escape(host) + r'/([\w/]+)\.html(?:#[^)]*)?\)')
+        return f'[`{shown}`]({posixpath.relpath(target, posixpath.dirname(page) or ".")}.html#{name})'
+    address = re.escape(host) + r'/([\w/]+)\.html(?:#[^)]*)?'
+    linked = re.compile(r'\[`(([\w.]+)(?:\(\))?)`\]\(' + address + r'\)')
     parts = re.split(r'(^```.*?^```)', text, flags=re.M | re.S)
     return ''.join(linked.sub(r'\1' if i % 2 else link, o) for i, o in enumerate(parts))
 
@@ -85,11 +89,19 @@ def code_follows(cells, cell):
     return bool(later) and later[0].cell_type == 'code' and later[0].source.startswith('#| code-fold: show')
 
 
+def source_below(text):
+    "nbdev's link to the source, which would end the section before, put below the title, with our address"
+    def moved(m):
+        at = repository.link(m[1])
+        return m[2] + (f'\n[source]({at})\n' if at else '')
+    return re.sub(r'^\[source\]\(\S*/(rnnlm/\S+)\).*\n+(#+ .*\n)', moved, text)
+
+
 def as_markdown(cell, shown=False):
     "Put what nbdev wrote about a function or class in the place of the cell that asked for it; only its title if the code, which says the same, is shown"
     text = ''.join(''.join(o.data.get('text/markdown', '')) for o in cell.outputs if 'data' in o)
     text = re.sub(r'^---\n+', '', text)
-    text = re.sub(r'^(\[source\]\(.*\))\n+(#+ .*\n)', r'\2\n\1\n', text)   # nbdev's link would end the section before
+    text = source_below(text)
     if shown and (title := re.search(r'^#+ .+$', text, re.M)): text = title[0]
     cell.update(cell_type='markdown', source=text, metadata={})
     del cell['outputs'], cell['execution_count']

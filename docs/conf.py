@@ -8,8 +8,9 @@ from pathlib import Path
 here = Path(__file__).parent
 sys.path.insert(0, str(here))
 import pages                                             # noqa: E402
+import repository                                        # noqa: E402
 
-cfg = pages.settings()
+cfg = repository.settings()
 project, author, release, copyright = cfg['lib_name'], cfg['author'], cfg['version'], cfg['copyright']
 extensions = ['myst_nb', 'sphinx_external_toc', 'sphinx_copybutton', 'sphinx.ext.autodoc', 'sphinx.ext.autosummary', 'sphinx.ext.linkcode', 'api']
 external_toc_path = '_toc.yml'
@@ -47,15 +48,15 @@ html_domain_indices = False
 html_search_scorer = str(here/'scorer.js')
 html_static_path = ['_static', str(mathjax)]
 html_css_files, html_js_files = ['site.css'], ['site.js']
-html_baseurl = cfg['doc_host'] + cfg['doc_baseurl'] + '/'
+html_baseurl = f"{cfg['doc_host']}{cfg['doc_baseurl']}/" if cfg['doc_host'] else ''
 html_theme_options = dict(navbar_persistent=[], article_header_end=['article-header-buttons.html'], show_toc_level=2, home_page_in_toc=True, use_download_button=False, use_fullscreen_button=False,
-                          repository_url=cfg['git_url'], repository_branch=cfg['branch'], pygments_light_style='a11y-high-contrast-light', pygments_dark_style='a11y-high-contrast-dark')
+                          pygments_light_style='a11y-high-contrast-light', pygments_dark_style='a11y-high-contrast-dark')
 
 
 def linkcode_resolve(domain, info):
-    "The address of the lines that define a thing of the API"
+    "The address of the lines that define a thing of the API, or None"
     found = pages.api.source(domain, info)
-    return found and f"{cfg['blob']}/{found}"
+    return found and repository.link(found) or None
 
 
 def origin(page):
@@ -68,16 +69,16 @@ def origin(page):
 
 
 def buttons(app, page, template, context, doctree):
-    "Edit, open in Colab, download: what the theme hides in menus"
+    "Edit, open in Colab, download: what the theme hides in menus, as far as there is an address"
     path = doctree is not None and origin(page)
     if not path: return
     def button(text, url, icon, label): return dict(type='link', text=text, tooltip=text, url=url, icon=icon, label=label)
-    found = [button('Edit on GitHub', f"{cfg['git_url']}/edit/{cfg['branch']}/{path}", 'fab fa-github', 'edit')]
+    found = [button('Edit on GitHub', repository.link(path, 'edit'), 'fab fa-github', 'edit')]
     if path == f'nbs/{page}.ipynb':
-        repo = cfg['git_url'].split('github.com/')[-1]
-        found += [button('Open in Colab', f"https://colab.research.google.com/github/{repo}/blob/{cfg['branch']}/{path}", 'fas fa-play', 'colab'),
-                  button('Download notebook', f"{context['pathto']('_sources', 1)}/{page}.ipynb", 'fas fa-download', 'download')]
-    context['header_buttons'] = found
+        original = f"{context['pathto']('_sources', 1)}/{page}.ipynb"
+        found += [button('Open in Colab', repository.colab(path), 'fas fa-play', 'colab'),
+                  button('Download notebook', original, 'fas fa-download', 'download')]
+    context['header_buttons'] = [o for o in found if o['url']]
 
 
 def signatures(app, page, template, context, doctree):

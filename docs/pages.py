@@ -5,24 +5,16 @@ Nothing that is unchanged is written anew, so that Sphinx builds only what has c
 import json
 import os
 import re
-from configparser import ConfigParser
 from pathlib import Path
 
 import yaml
 from nbdev.serve import proc_nbs
 
 import api
+import repository
 
 root = Path(__file__).parent.parent
 out = root/'_proc'
-
-
-def settings():
-    "settings.ini, and the address of the repository's files"
-    cfg = ConfigParser(delimiters=['='])
-    cfg.read(root/'settings.ini', encoding='utf-8')
-    cfg = dict(cfg['DEFAULT'])
-    return cfg | dict(blob=f"{cfg['git_url']}/blob/{cfg['branch']}")
 
 
 def put(name, text):
@@ -46,19 +38,23 @@ def contents(modules):
     return yaml.safe_dump(toc | dict(subtrees=[o for o in toc['subtrees'] if o['entries']]), sort_keys=False, allow_unicode=True)
 
 
-def cite(cfg):
+def cite():
     "How to cite, from CITATION.cff"
     cff = yaml.safe_load((root/'CITATION.cff').read_text(encoding='utf-8'))
     def people(o): return ' and '.join('{' + a['name'] + '}' if 'name' in a else f"{a['family-names']}, {a['given-names']}" for a in o['authors'])
     def bib(kind, key, **fields): return [f'@{kind}{{{key},', *(f'  {k} = {{{v}}},' for k, v in fields.items()), '}']
-    own = bib('software', cfg['lib_name'], title='{' + cff['title'] + '}', author=people(cff), version=cff['version'], year=cff['date-released'].year, url=cfg['git_url'])
+    at = repository.address()
+    url = dict(url=at) if at else {}
+    own = bib('software', repository.settings()['lib_name'], title='{' + cff['title'] + '}',
+              author=people(cff), version=cff['version'], year=cff['date-released'].year, **url)
     refs = []
     for o in cff['references']:
         key = f"{o['authors'][0]['family-names'].lower()}{o['year']}"
         extra = {'publisher': o['publisher']['name']} if 'publisher' in o else {'note': ', '.join(i['value'] for i in o.get('identifiers', []))}
         refs += ['', *bib(o['type'], key, title='{' + o['title'] + '}', author=people(o), year=o['year'], **extra)]
     return '\n'.join(['# Cite', '', cff['message'], '', '```bibtex', *own, *refs, '```', '',
-                      f"In the Citation File Format: [CITATION.cff]({cfg['blob']}/CITATION.cff). The licence of code and prose is [Apache 2.0]({cfg['blob']}/LICENSE).", ''])
+                      'In the Citation File Format: [CITATION.cff](CITATION.cff). '
+                      'The licence of code and prose is [Apache 2.0](LICENSE).', ''])
 
 
 def named(path):
@@ -69,14 +65,13 @@ def named(path):
 
 
 def main():
-    cfg = settings()
     os.chdir(root)
     proc_nbs(n_workers=2)
     for name in ('CONTRIBUTING.md', 'CHANGELOG.md', 'CITATION.cff', 'LICENSE'): put(name, re.sub(r'\]\(nbs/', '](', (root/name).read_text(encoding='utf-8')))
     for path in (root/'docs').glob('*.md'): put(path.name, re.sub(r'\]\((\.\./)?nbs/', '](', path.read_text(encoding='utf-8')))
     reference = api.pages()
     for name, text in reference.items(): put(name, text)
-    put('cite.md', cite(cfg))
+    put('cite.md', cite())
     for path in out.rglob('*.ipynb'): put(path.relative_to(out), named(path))
     put('_toc.yml', contents([Path(o).with_suffix('').as_posix() for o in reference if o.startswith('api/')]))
 

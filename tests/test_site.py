@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import sys
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
@@ -18,6 +19,9 @@ from urllib.parse import unquote, urldefrag, urljoin
 import pytest
 
 root = Path(__file__).parent.parent
+sys.path.insert(0, str(root/'docs'))
+import repository                                                  # noqa: E402
+
 site = root/'_docs'
 browser = os.getenv('CHROMIUM') or next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome', 'chrome'))), None)
 sources = [p for d in ('nbs/**/*.ipynb', 'rnnlm/**/*.py', 'docs/*.*', 'docs/_static/*') for p in root.glob(d)]
@@ -158,7 +162,9 @@ def test_api_pages_say_what_the_source_says():
     patched = entry('api/lstm.html', 'rnnlm.lstm.LSTMCell.from_torch')
     plain = html.unescape(re.sub(r'<[^>]+>', '', patched))
     assert 'm: LSTMCell' in plain and 'PyTorch’s cell' in plain and 'Ours, on the same device' in plain and 'TypeError or ValueError if' in plain
-    assert re.search(r'href="https://github.com/[^"]+/rnnlm/lstm.py#L\d+-L\d+"', patched)
+    source = repository.link('rnnlm/lstm.py')                      # '' where the repository has no address
+    assert bool(source) == ('[source]' in plain)
+    assert not source or re.search(rf'href="{re.escape(source)}#L\d+-L\d+"', patched)
     stored = entry('api/replicate/store.html', 'rnnlm.replicate.store.curves_of')
     assert re.search(r'<strong>runs</strong> \(<em>DataFrame</em>\)', stored) and 'href="../../replication/03_store.html#' in stored
 
@@ -166,7 +172,7 @@ def test_api_pages_say_what_the_source_says():
 def test_links_to_names_lead_to_the_api():
     for page, up in (('index.html', ''), ('chapter/04_lstm.html', '../'), ('replication/02_judge.html', '../')):
         text = (site/page).read_text(encoding='utf-8')
-        assert '.ipynb"' not in re.sub(r'href="[^"]*(_sources/|github)[^"]*"', '', text), page
+        assert '.ipynb"' not in re.sub(r'href="(https:|[^"]*_sources/)[^"]*"', '', text), page
         if up: assert f'href="{up}api/' in text, page
 
 
@@ -188,7 +194,6 @@ def test_links_and_anchors(seen, base):
 
     def dead(link):
         url, anchor = urldefrag(link)
-        if '.github.io/' in url: return link                       # the site itself, somewhere else
         if not url.startswith(base): return None if url.startswith(('https:', 'mailto:', 'javascript:')) else link
         url = url + 'index.html' if url.endswith('/') else url
         if url in anchors: return link if anchor and unquote(anchor) not in anchors[url] else None
@@ -202,11 +207,90 @@ def test_previous_and_next(seen): each(seen, lambda o: None if o['next'] or o['t
 def test_edit_colab_download(seen, base):
     for name in ('index', 'chapter/04_lstm', 'replication/03_store', 'beyond/01_playground'):
         links, path = seen[f'{name}.html']['links'], f'{name}.ipynb'
-        assert any(o.endswith(f'/edit/main/nbs/{path}') for o in links), name
-        assert any('colab' in o and o.endswith(f'/blob/main/nbs/{path}') for o in links), name
+        source = f'nbs/{path}'
+        assert {repository.link(source, 'edit'), repository.colab(source)} - {''} <= set(links), name
         assert base + f'_sources/{path}' in links, name
         assert (site/'_sources'/path).read_bytes() == (root/'nbs'/path).read_bytes(), name
-    assert any(o.endswith('/edit/main/nbs/replication/03_store.ipynb') for o in seen['api/replicate/store.html']['links'])
+    edit = repository.link('nbs/replication/03_store.ipynb', 'edit')
+    assert not edit or edit in seen['api/replicate/store.html']['links']
+
+
+def accounts(text):
+    "The accounts of GitHub that `text` links to, at github.com, in Colab or at github.io"
+    at = r'https?://(?:www\.)?(?:raw\.githubusercontent\.com|(?:colab\.[\w.]+/)?github(?:\.com)?)/([\w-]+)'
+    return set(re.findall(at, text)) | set(re.findall(r'https?://([\w-]+)\.github\.io', text))
+
+
+def test_accounts_are_found():
+    "The control of the next test: what the site had once, and what it may have"
+    ours = ['https://github.com/rnnlm/rnnlm/blob/main/x.py#L1', 'https://rnnlm.github.io/rnnlm/',
+            'https://colab.research.google.com/github/rnnlm/rnnlm/blob/main/nbs/index.ipynb',
+            'https://raw.githubusercontent.com/rnnlm/rnnlm/main/x.py']
+    assert [accounts(f'<a href="{o}">') for o in ours] == [{'rnnlm'}] * 4
+    assert accounts('<a href="https://github.com/fastai/fastai">, https://docs.fast.ai') == {'fastai'}
+
+
+def test_no_link_to_an_account_that_is_not_ours():
+    "Site, README.md and package: beside the projects that we cite, only the repository's own address"
+    cited = {'fastai', 'pytorch', 'salesforce'}
+    ours = accounts(repository.address() + '/')
+    files = [site/o for o in pages] + [root/o for o in ('README.md', 'CITATION.cff', 'settings.ini')]
+    found = {p.name: accounts(p.read_text(encoding='utf-8')) - cited - ours for p in files}
+    assert not {k: v for k, v in found.items() if v}
+
+
+def test_nothing_is_left_of_a_link_without_address():
+    "A site without an address has no button and no link for it, nor a half of one"
+    if repository.address():
+        pytest.skip('the repository has an address: ' + repository.address())
+    for name in pages:
+        text = (site/name).read_text(encoding='utf-8')
+        found = re.findall(r'href="[^"]*/(?:blob|edit)/main/[^"]*"|btn-edit|btn-colab', text)
+        ours = [o for o in found if not accounts(o)]
+        assert not ours and '[source]' not in text and '>source</a>' not in text, (name, ours[:3])
+        assert repository.settings()['doc_host'] or 'rel="canonical"' not in text, name
+
+
+@pytest.fixture(params=['', 'https://example.org/someone/rnnlm', 'https://github.com/someone/rnnlm'])
+def at(request, monkeypatch):
+    "An address of the repository, as GitHub Actions would say it"
+    server, _, name = request.param.partition('/someone/')
+    monkeypatch.setenv('GITHUB_SERVER_URL', server)
+    monkeypatch.setenv('GITHUB_REPOSITORY', name and f'someone/{name}')
+    says = repository.settings() | dict(git_url='', branch='main')
+    monkeypatch.setattr(repository, 'settings', lambda: says)
+    return request.param
+
+
+def test_address(at, monkeypatch):
+    "The environment first, then settings.ini, else none"
+    assert repository.address() == at
+    monkeypatch.setattr(repository, 'settings', lambda: dict(git_url='https://a.b/c/', branch='dev'))
+    assert repository.link('x.py', 'edit') == (at or 'https://a.b/c') + '/edit/dev/x.py'
+
+
+def test_links_into_the_repository(at):
+    "Source, edit and Colab, on pages of the API and of notebooks: right with an address, none without"
+    import cells
+    import conf
+    lines = conf.linkcode_resolve('py', dict(module='rnnlm.lstm', fullname='LSTMCell'))
+    assert re.fullmatch(re.escape(f'{at}/blob/main/rnnlm/lstm.py') + r'#L\d+-L\d+', lines) if at else lines is None
+
+    for host in ('', 'https://github.com/other/rnnlm'):            # whatever nbdev took for it
+        text = f'[source]({host}/blob/main/rnnlm/a.py#L3){{target="_blank"}}\n\n### A\n\nText'
+        link = f'[source]({at}/blob/main/rnnlm/a.py#L3)\n\n' if at else ''
+        assert cells.source_below(text).split() == f'### A\n\n{link}Text'.split()
+
+    context = dict(pathto=lambda name, _: name)
+    conf.buttons(None, 'chapter/04_lstm', None, context, 'a tree')
+    urls = {o['label']: o['url'] for o in context['header_buttons']}
+    path = 'main/nbs/chapter/04_lstm.ipynb'
+    expected = dict(download='_sources/chapter/04_lstm.ipynb')
+    if at:
+        expected |= dict(edit=f'{at}/edit/{path}')
+    if at.startswith('https://github.com'):
+        expected |= dict(colab=f'https://colab.research.google.com/github/someone/rnnlm/blob/{path}')
+    assert urls == expected
 
 
 @pytest.mark.parametrize('query,target', [('LSTMCell', 'rnnlm.lstm.LSTMCell'), ('weight tying', 'chapter/08_weight_tying.html')])
