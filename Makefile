@@ -101,8 +101,8 @@ golden: .venv/.made ## Make rnnlm/tables/golden.csv anew: how far the golden run
 table3: .venv/.made ## Go on looking for the state of Table 3 for an hour; it resumes
 	@$(BIN)/python -W ignore -c 'from rnnlm.table3 import search; search(seconds=3600)'
 
-surveys: .venv/.made ## Make what the notebooks on readers, chaos, errors and architectures show; each resumes, two hours in all
-	@for o in readers chaos errors architectures; do $(BIN)/python -W ignore -c "from rnnlm.$$o import survey; survey()"; done
+surveys: .venv/.made ## Make what the notebooks on readers, chaos and errors show; each resumes, an hour in all
+	@for o in readers chaos errors; do $(BIN)/python -W ignore -c "from rnnlm.$$o import survey; survey()"; done
 
 benchmark: .venv/.made ## Time the chapter's code, ours and the floor side by side, and how cost grows: eight minutes on a quiet machine
 	@$(BIN)/rnnlm_benchmark --parts fits,lstms,imports,growth --out rnnlm/tables/benchmark.json

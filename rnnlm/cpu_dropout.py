@@ -78,7 +78,7 @@ class CPUDropout(nn.Module):
     "Dropout with the masks of a processor and a year of your choice (arXiv 1207.0580)"
     def __init__(self,
         p:float, # Probability that an activation is zeroed
-        kind:str, # `mkl` (Intel, 2017 to 2024 at least), `logical` (others, 2020), `serial` (2026)
+        kind:str, # `mkl` (Intel, 2020 to 2024 at least), `logical` (others, 2020), `serial` (2026)
     ):
         super().__init__()
         check_probabilities(p=p)

@@ -87,7 +87,7 @@ def find_state(
         raise ValueError('printed: needs the rows of the epochs from 0 on, with the column '
                          f"epoch and some of {', '.join(curves)}")
     rows = []
-    for name, n in tqdm(named.items(), desc='trying', unit='state', mininterval=1):
+    for name, n in tqdm(named.items(), desc='trying', unit='state', disable=None):
         make = partial(begin_at, n, make_learner, epochs, dropout, seed)
         run = train_learner(make, fit, seed)
         gap = agreement(run, printed).difference.max()

@@ -27,7 +27,7 @@ from torch import nn
 from .data import human_numbers_dls
 from .digits import agreement, light_decay, run_at, untied
 from .replicate.experiment import Experiment, study
-from .replicate.store import Store, cpu, libraries
+from .replicate.store import cpu, libraries
 from .rnn import LMModel4, LMModel5
 from .tables import curves, reader, stored
 from .weight_tying import LMModel7
@@ -40,13 +40,13 @@ step_form = re.compile(r'(?:(\d+) )?((LMModel\d)(?:wide)?|pass|number|mask)(?:es
                        r'(?: for (\d+) epochs)?(?: = run (\d+))?')
 
 def cost(
-    step:str, # Such as `2 passes`, `LMModel4`, `LMModel4 for 15 epochs`, or `LMModel4 for 15 epochs = run 3`
+    step:str, # Such as `2 passes`, `LMModel4`, or `LMModel4 for 15 epochs = run 3`
 ) -> int: # 32-bit draws
     "What a step of a session takes from the generator; `ValueError` if it is no such step"
     found = step_form.fullmatch(step)
-    if not found:
-        raise ValueError(f"step: {step!r} can't be read; it should be like 'LMModel4 for 15 epochs' "
-                         "or '2 passes'")
+    if not found or found[2] not in costs:
+        raise ValueError(f"step: {step!r} can't be read; it should be like "
+                         "'LMModel4 for 15 epochs' or '2 passes'")
     times, what, _, epochs, _ = found.groups()
     return int(times or 1) * (costs[what] + 2*costs['pass']*int(epochs or 0))
 
@@ -54,14 +54,14 @@ def cost(
 top = ['LMModel1 for 4 epochs', '1 pass', 'LMModel2 for 4 epochs', 'LMModel3 for 10 epochs']
 
 def rest(
-    *runs:int, # Numbers of the runs of `LMModel4` to `LMModel7`, 0 where the reader's table is not stored
+    *runs:int, # Numbers of the runs of `LMModel4` to `LMModel7`, 0 for a table that we don't have
 ) -> list[str]: # Steps
     "The chapter from `LMModel4` on, with the `LMModel7` that it makes and does not train"
     names = ['LMModel4', 'LMModel5', 'LMModel6', 'LMModel7']
     steps = [f'{o} for 15 epochs' + (f' = run {run}' if run else '') for o, run in zip(names, runs)]
     return [*steps[:3], 'LMModel7', *steps[3:]]
 
-wide = '91866 numbers'                                             # three models of the reader's own
+wide = '91866 numbers'                                             # three models of a reader's own
 sessions = {
     'draft, first notebook': [*top, 'LMModel4 for 15 epochs = run 1'],
     'draft, second notebook': ['LMModel5 for 15 epochs = run 1', 'LMModel6 for 15 epochs = run 1'],
@@ -99,7 +99,6 @@ sessions = {
     'February 2026': [*top, *rest(21, 23, 19, 19)],
 }
 
-# %% ../nbs/replication/17_readers.ipynb #604cd3be
 @cache
 def known() -> pd.DataFrame: # A row a table: `model, run, n, session, history`
     "The tables whose session we know, with the state of the generator when the model was made"
@@ -118,7 +117,9 @@ def known() -> pd.DataFrame: # A row a table: `model, run, n, session, history`
 # %% ../nbs/replication/17_readers.ipynb #222d74f1
 class NoHidden(LMModel4):
     "`LMModel4` without its hidden layer: activations are only ever added up"
-    def forward(self, x):
+    def forward(self,
+        x:torch.LongTensor, # Token ids, bs × sl
+    ) -> torch.Tensor: # Logits, bs × sl × vocab_sz
         "Logits of the next word at every step"
         emb = self.embed(x)
         h = self.carried(emb)
@@ -163,7 +164,6 @@ changes = {
                        dict(model=light_decay, net=untied)),
 }
 
-# %% ../nbs/replication/17_readers.ipynb #dd35b013
 kinds = {1: 'mkl', 2: 'mkl', 3: 'logical', 9: 'mkl', 10: 'mkl', 11: 'mkl', 16: 'mkl', 17: 'mkl',
          18: 'mkl', 19: 'serial', 20: 'mkl'}                       # of LMModel7's dropout, by run
 recorded, hidden = [1, 2, 3, 20], [5, 19]                          # runs with penalties
@@ -243,7 +243,6 @@ def table_row(
         row |= dict(dropout=kinds[run]) if model == 'LMModel7' else {}
     return row
 
-# %% ../nbs/replication/17_readers.ipynb #54565333
 def survey(
     out='results/readers', # Folder that keeps the runs
     path='rnnlm/tables/states.csv', # File to write, with a `.json` beside it
@@ -290,8 +289,9 @@ def penalty(
             learn.fit(1)
     return first.added
 
-# %% ../nbs/replication/17_readers.ipynb #cb9bbcb1
-extra = {'LMModel4': 60, 'LMModel5': 6, 'LMModel6': 6}             # most passes that nothing explains
+# %% ../nbs/replication/17_readers.ipynb #95534e8f
+# most passes that nothing explains
+extra = {'LMModel4': 60, 'LMModel5': 6, 'LMModel6': 6}
 limits = {
     'LMModel4': {'LMModel1 for 4 epochs': 4, 'LMModel3 for 10 epochs': 2,
                  'LMModel4 for 15 epochs': 2, 'LMModel4': 1},
@@ -321,7 +321,6 @@ def plausible(
         found |= {n + 2*k for k in range(-1, extra[model]+1)}
     return sorted(o for o in found if o >= 0)
 
-# %% ../nbs/replication/17_readers.ipynb #c65c74ef
 def from_state(
     model:str, # One of `limits`
 ) -> Experiment: # Whose seeds are states
@@ -350,7 +349,8 @@ def search(
     tried = found[curves].to_numpy()
     first = stored('readers.csv.gz').query('model == @model and epoch == 0').set_index('run')
     real = first[curves].to_numpy()
-    made_up = np.array([(a+b)/2 for a, b in combinations(real, 2)])
+    pairs = [(a, b) for a, b in combinations(real, 2) if abs(a-b).max() > 1e-3]
+    made_up = np.array([(a+b)/2 for a, b in pairs])
     hits = first.index[nearest(real, tried) < 5e-5]
     old = set(known().query('model == @model').run)
     gaps = nearest(made_up, tried)

@@ -1,4 +1,4 @@
-"""The four kinds of dropout: what each mask is, beside PyTorch's and fastai's, and what they refuse."""
+"""The four kinds of dropout: their masks, beside PyTorch's and fastai's, and what they refuse."""
 import copy
 import io
 import pickle
@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from rnnlm.ablation import compare, finals
-from rnnlm.chapter import chapter_learner
+from rnnlm.chapter import chapter_learner, fit
 from rnnlm.dropout import Dropout, EmbeddingDropout, LockedDropout, WeightDropout, dropout_mask
+from rnnlm.errors import by_role, errors, predictions
+from rnnlm.replicate.experiment import seeded as seeded_run
 
 few = settings(max_examples=50, deadline=None)
 inner = st.floats(.05, .95)                                        # neither always nor never
@@ -232,7 +234,8 @@ def test_without_scaling_the_logits_grow_in_evaluation(scaled):
 
 
 def test_accuracy_hides_the_scale_and_the_loss_shows_it(scaled):
-    "Measured on three seeds: halving moves accuracies by .005 at most, losses by .44 without scaling"
+    """Measured on three seeds: halving moves accuracies by .005 at most;
+    without scaling it saves .39 or more of the loss"""
     saved = {}
     for name, (m, dls) in scaled.items():
         _, loss, right = passed(m, dls.valid)
@@ -249,24 +252,24 @@ def test_without_scaling_it_learns_less(scaled):
 
 
 def test_dropout_raises_the_training_loss(scaled):
-    "Before a linear layer: the mean of the logits is that of evaluation, and cross-entropy is convex"
-    for m, dls in (scaled['divided'],):
-        assert passed(m, dls.train, True)[1] > passed(m, dls.train)[1]
-        xb, _ = next(iter(dls.valid))
+    "Before a linear layer the mean of the logits is that of evaluation; cross-entropy is convex"
+    m, dls = scaled['divided']
+    assert passed(m, dls.train, True)[1] > passed(m, dls.train)[1]
+    xb, _ = next(iter(dls.valid))
+    many = []
+    with torch.no_grad():
         m.eval()
-        with torch.no_grad():
+        m.reset()
+        plain = m(xb)
+        m.train()
+        torch.manual_seed(0)
+        for _ in range(200):
             m.reset()
-            plain = m(xb)
-            m.train()
-            torch.manual_seed(0)
-            many = []
-            for _ in range(200):
-                m.reset()
-                many.append(m(xb))
-        many = torch.stack(many)
-        for factor, low, high in ((1, .85, 1.15), (.5, 10, 1e9)):  # halved: the control
-            z = (factor*many.mean(0)-plain)/(factor*many.std(0)/200**.5)
-            assert low < z.pow(2).mean()**.5 < high
+            many.append(m(xb))
+    many = torch.stack(many)
+    for factor, low, high in ((1, .85, 1.15), (.5, 10, 1e9)):      # halved: the control
+        z = (factor*many.mean(0)-plain)/(factor*many.std(0)/200**.5)
+        assert low < z.pow(2).mean()**.5 < high
 
 
 # what dropout is worth, in stored runs
@@ -280,6 +283,19 @@ def test_what_stored_runs_say_of_dropout():
     for p in ('LMModel7', 'LMModel7: dropout 0.5'):
         gain = compare(finals(p), finals('LMModel7: no dropout'), n=1)
         assert gain['low'] < 0 < gain['high'] < .02
+
+
+def test_dropout_repairs_the_tens():
+    "Two seeds without it: .894 and .856, of seven with a mean of .894; sixteen stored with it: .960"
+    found = []
+    for seed in (0, 1):
+        with seeded_run(seed):
+            learn = chapter_learner('LMModel7: no dropout')
+            with learn.no_bar(), learn.no_logging():
+                fit(learn, 'LMModel7: no dropout')
+        found.append(by_role(predictions(learn.model, learn.dls.valid)).accuracy['tens'])
+    stored = errors().query("model == 'LMModel7' and role == 'tens'").accuracy
+    assert stored.mean() > .95 and sum(found)/2 < .93
 
 
 # masks
@@ -406,9 +422,11 @@ def test_embedding_dropout_at_the_ends():
 
 def test_what_cannot_be_looked_up():
     m = EmbeddingDropout(nn.Embedding(30, 8), .5)
-    with pytest.raises(IndexError, match='^words: token ids must be from 0 to 29, but go from 25 to 33$'):
+    text = '^words: token ids must be from 0 to 29, but go from 25 to 33$'
+    with pytest.raises(IndexError, match=text):
         m(words+25)
-    with pytest.raises(TypeError, match='^words: must hold token ids as int64 or int32, not torch.float32$'):
+    text = '^words: must hold token ids as int64 or int32, not torch.float32$'
+    with pytest.raises(TypeError, match=text):
         m(words.float())
     with pytest.raises(TypeError, match='^emb: must be an nn.Embedding, not Linear$'):
         EmbeddingDropout(nn.Linear(2, 2), .5)
@@ -540,7 +558,8 @@ def test_copies_of_several_weights(x):
             assert torch.equal(seeded(o, x)[0], seeded(wd, x)[0])
         assert fresh.double()(x.double())[0].dtype == torch.float64
         assert fresh.float()(x)[0].dtype == torch.float32
-    with pytest.raises(RuntimeError, match='deepcopy protocol'):   # fastai's keeps a part of a graph
+    # fastai's keeps a part of a graph
+    with pytest.raises(RuntimeError, match='deepcopy protocol'):
         copy.deepcopy(awdlstm.WeightDropout(lstm(), .5))
 
 
@@ -555,6 +574,18 @@ def test_evaluation_after_training_without_dropout(x):
         else:
             with pytest.raises(TypeError, match='cannot assign'):
                 m(x)
+
+
+def test_weights_are_not_put_in_one_piece(monkeypatch):
+    "A weight that changes at every call can't stay there"
+    def flatten(self):
+        raise AssertionError('flattened')
+    wd, plain = WeightDropout(lstm(), .5), lstm()
+    monkeypatch.setattr(nn.RNNBase, 'flatten_parameters', flatten)
+    wd.double()
+    wd.module.flatten_parameters()
+    with pytest.raises(AssertionError, match='flattened'):         # the control
+        plain.double()
 
 
 def test_an_error_leaves_nothing_behind(x):
@@ -575,9 +606,11 @@ def test_names_that_are_no_weights(names):
     with pytest.raises(ValueError) as e:
         WeightDropout(lstm(), .5, names)
     has = 'weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0'
-    assert str(e.value) == f'layer_names: must be distinct parameters of LSTM ({has}), not {names!r}'
+    text = f'layer_names: must be distinct parameters of LSTM ({has}), not {names!r}'
+    assert str(e.value) == text
 
 
 def test_only_modules_can_be_wrapped():
-    with pytest.raises(TypeError, match='^module: must be an nn.Module, not builtin_function_or_method$'):
+    text = '^module: must be an nn.Module, not builtin_function_or_method$'
+    with pytest.raises(TypeError, match=text):
         WeightDropout(abs, .5)

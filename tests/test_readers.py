@@ -70,6 +70,7 @@ def test_a_session_is_a_sum():
 @pytest.mark.parametrize('call, says', [
     (lambda: cost('LMModel9'), "step: 'LMModel9' can't be read"),
     (lambda: cost(''), "step: '' can't be read"),
+    (lambda: cost('LMModel4wide'), "step: 'LMModel4wide' can't be read"),
     (lambda: plausible('LMModel3'), "model: 'LMModel3' is unknown; there are LMModel4"),
     (lambda: rerun('LMModel5', 8), 'run: LMModel5 has no run 8'),
     (lambda: rerun('LMModel9', 1), "model: 'LMModel9' is unknown"),
