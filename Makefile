@@ -86,7 +86,7 @@ capsule_draft: .venv/.made ## The four tables of the authors' draft of 2020-02-1
 	@.venv-capsule-draft/bin/python -B -E -s capsule/run.py --words $(CAPSULE)/words.txt --out $(CAPSULE)/draft.csv --models 'draft LMModel4,draft LMModel5,draft LMModel6,draft LMModel7' $(ARGS)
 	@$(BIN)/python capsule/compare.py $(CAPSULE)/draft.csv
 
-capsule_survey: .venv/.made ## Make rnnlm/tables/capsule.csv anew: other kernels, threads, torch; 25 minutes, it resumes
+capsule_survey: .venv/.made ## Make rnnlm/tables/capsule.csv anew: other kernels, threads, torch; half an hour, it resumes
 	@$(BIN)/python capsule/make_env.py && $(BIN)/python capsule/make_env.py --draft
 	@$(BIN)/python capsule/survey.py
 

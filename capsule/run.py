@@ -41,7 +41,9 @@ def options():
                         help='which code MKL runs, default: %(default)s')
     parser.add_argument('--threads', type=int,
                         help='default: as many as the table was made with, 1 or 6')
-    parser.add_argument('--epochs', type=int, default=15, help='default: %(default)s')
+    parser.add_argument('--epochs', type=int, default=15,
+                        help='default: %(default)s; any other number is another schedule, and '
+                             'changes every row')
     args = parser.parse_args()
     args.models = args.models.split(',')
     for model in args.models:

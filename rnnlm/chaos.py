@@ -201,5 +201,6 @@ def summary(
     at = pairs.set_index(['epoch', 'seed']).distance
     medians = {f'epoch {k}': at[k].median() for k in (0, 2, 4, 15)}
     rates = [growth(o.reset_index(drop=True)) for _, o in pairs.groupby('seed')]
-    return dict(pairs=len(rates), **medians, growth=np.median(rates), low=min(rates), high=max(rates),
-                accuracy=pairs[pairs.epoch == 15].accuracy_gap.max())
+    accuracy = pairs[pairs.epoch == 15].accuracy_gap.max()
+    return dict(pairs=len(rates), **medians, growth=np.median(rates), low=min(rates),
+                high=max(rates), accuracy=accuracy)

@@ -6,9 +6,12 @@ import pandas as pd
 import pytest
 import torch
 
+from rnnlm import chaos
 from rnnlm.ar_tar import RNNRegularizer
 from rnnlm.chaos import (alone, chain, growth, in_float64, left_out, move_one, pair, rivals,
-                         save_pairs, stored_pairs, summary, watched)
+                         stored_pairs, summary, watched)
+from rnnlm.chapter import StopAfter, chapter_learner, fit
+from rnnlm.replicate.experiment import train_learner
 from rnnlm.rnn import LMModel5
 from rnnlm.tables import provenance
 from rnnlm.weight_tying import LMModel7
@@ -45,7 +48,7 @@ def test_several_steps_are_several_bits():
 
 # a pair
 
-@pytest.mark.parametrize('model, dtype', [('LMModel5', 'float32'), ('LMModel5', 'float64'),
+@pytest.mark.parametrize('model, dtype', [('LMModel4', 'float32'), ('LMModel4', 'float64'),
                                           ('LMModel7', 'float32')])
 def test_nothing_moved_is_a_distance_of_nothing(model, dtype):
     "With dropout too: both runs draw the same masks"
@@ -57,27 +60,30 @@ def test_nothing_moved_is_a_distance_of_nothing(model, dtype):
 
 @pytest.mark.parametrize('dtype, most', [('float32', 1e-6), ('float64', 1e-14)])
 def test_one_bit_moved_is_a_distance(dtype, most):
-    table = pair('LMModel5', 0, epochs=1, dtype=dtype)
+    table = pair('LMModel4', 0, epochs=1, dtype=dtype)
     assert 0 < table.distance[0] < most
     assert table.distance[1] > 0
 
 
-def test_watching_changes_nothing():
-    from rnnlm.chapter import StopAfter, chapter_learner, fit
-    from rnnlm.replicate.experiment import train_learner
+@pytest.fixture(scope='module')
+def single():
+    "An epoch of LMModel7, watched: its table and its weights"
+    return watched('LMModel7', 3, epochs=1)
+
+
+def test_watching_changes_nothing(single):
     def make_learner():
         return chapter_learner('LMModel7').add_cb(StopAfter(1))
-    frame, weights = watched('LMModel7', 3, epochs=1)
+    frame, weights = single
     plain = train_learner(make_learner, partial(fit, model='LMModel7'), 3)
     pd.testing.assert_frame_equal(frame, plain, check_exact=True)
     assert len(weights) == 2 and weights[0].dtype == torch.float64
 
 
-def test_float64_is_the_same_training():
+def test_float64_is_the_same_training(single):
     "An epoch differs by rounding alone, though the penalties are added by our own regulariser"
-    single, _ = watched('LMModel7', 3, epochs=1)
     double, _ = watched('LMModel7', 3, epochs=1, dtype='float64')
-    assert np.abs(single - double).to_numpy().max() < 1e-3
+    assert (single[0] - double).abs().to_numpy().max() < 1e-3
     found = [o for o in in_float64('LMModel7').cbs if isinstance(o, RNNRegularizer)]
     assert [(o.alpha, o.beta) for o in found] == [(2., 1.)]
     assert not any(isinstance(o, RNNRegularizer) for o in in_float64('LMModel6').cbs)
@@ -176,11 +182,10 @@ def test_the_summary():
     found = summary('LMModel6')
     assert found['pairs'] == 8
     assert found['low'] <= found['growth'] <= found['high']
-    assert found['epoch 0'] < found['epoch 2'] < found['epoch 5'] < found['epoch 15']
+    assert found['epoch 0'] < found['epoch 2'] < found['epoch 4'] < found['epoch 15']
 
 
 def test_survey_stores_and_resumes(tmp_path, monkeypatch, capsys):
-    import rnnlm.chaos as chaos
     for name in ('left_out', 'alone', 'rivals'):
         monkeypatch.setattr(chaos, name, [])
     monkeypatch.setattr(chaos, 'pair', quick)
@@ -190,7 +195,7 @@ def test_survey_stores_and_resumes(tmp_path, monkeypatch, capsys):
     again = chaos.survey(2, tmp_path/'runs', to)
     assert '8 of 8 runs are done already' in capsys.readouterr().out
     pd.testing.assert_frame_equal(table, again)
-    pd.testing.assert_frame_equal(pd.read_csv(to), table, rtol=1e-3)
+    pd.testing.assert_frame_equal(pd.read_csv(to), table, rtol=1e-3, check_dtype=False)
     assert (tmp_path/'few.json').exists()
 
 
