@@ -32,6 +32,7 @@ def activation_reg(
     check_weights(alpha=alpha)
     return alpha*_wide_enough(h).pow(2).mean()
 
+# %% ../nbs/chapter/07_ar_tar.ipynb #bfafc43a
 def temporal_activation_reg(
     h:Tensor, # Activations before dropout, bs × sl × n_hidden
     beta:float=1., # Weight of the penalty, 0 or more

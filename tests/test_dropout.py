@@ -286,16 +286,14 @@ def test_what_stored_runs_say_of_dropout():
 
 
 def test_dropout_repairs_the_tens():
-    "Two seeds without it: .894 and .856, of seven with a mean of .894; sixteen stored with it: .960"
-    found = []
-    for seed in (0, 1):
-        with seeded_run(seed):
-            learn = chapter_learner('LMModel7: no dropout')
-            with learn.no_bar(), learn.no_logging():
-                fit(learn, 'LMModel7: no dropout')
-        found.append(by_role(predictions(learn.model, learn.dls.valid)).accuracy['tens'])
-    stored = errors().query("model == 'LMModel7' and role == 'tens'").accuracy
-    assert stored.mean() > .95 and sum(found)/2 < .93
+    "Without it .80 to .96 of them are right over seven seeds, .86 with this one; with it .89 to .97"
+    with seeded_run(1):
+        learn = chapter_learner('LMModel7: no dropout')
+        with learn.no_bar(), learn.no_logging():
+            fit(learn, 'LMModel7: no dropout')
+    tens = by_role(predictions(learn.model, learn.dls.valid)).accuracy['tens']
+    stored = errors().query("model == 'LMModel7' and role == 'tens'").set_index('seed').accuracy
+    assert tens < .92 < stored[1] and stored.mean() > .95
 
 
 # masks
