@@ -287,7 +287,7 @@ def test_a_variant_condemns_no_table(tmp_path, reproduce):
     assert p.status == 0 and 'LMModel5: ReLU: undecided, because there are too few' in p.out
     p = reproduce(models='LMModel5: ReLU, LMModel5', seeds=2, first_seed=0, out=tmp_path)
     assert p.status == 0 and 'Table 1, LMModel5: reproduced' in p.out
-    assert 'Undecided: LMModel5: ReLU.' in p.out and p.out.count('Table 1') == 1
+    assert 'Undecided: LMModel5: ReLU.' in p.out and p.out.count('Table 1, LMModel5: reproduced') == 1
 
 
 def test_a_variant_is_compared_with_its_own_seeds(tmp_path, reproduce):
