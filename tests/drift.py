@@ -6,9 +6,8 @@ than CELL_SECONDS (600), or whose outputs drift, is printed, and the status is 1
 - nothing is said: the same text and the same pictures. Never compared are stderr (progress bars, warnings), the style of HTML tables,
   addresses of objects, and the time column of a training table. A picture is compared pixel by pixel (SVG: line by line), if one
   version of Matplotlib drew both; if not, it must only be there, since each version draws letters in its own way.
-- `#| drift: numbers`, where a training, rounding, a clock, a version or an unseeded draw decides: the same text around any numbers, as many pictures.
-- `#| drift: LMModel5`: the same, and the training table of 15 epochs (fastai's or `beside`'s), stored and new, is what
-  `check_run` accepts for that model. What `beside` says was published is the same.
+- `#| drift: numbers`, where a training, rounding, a clock, a version or an unseeded draw decides: the same text
+  around any numbers, as many pictures. Whether a training comes out right is asked elsewhere, from stored seeds (tests/test_digits.py, tests/test_runs.py).
 
 Which cells need one shows when the notebooks run as if on an older CPU: `make elsewhere`, or with these set:
 OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2
@@ -32,7 +31,6 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from PIL import Image
 
-models = ['LMModel4', 'LMModel5', 'LMModel6', 'LMModel7']
 limit = int(os.getenv('CELL_SECONDS', 600))                       # of one cell
 images = ['image/png', 'image/svg+xml']
 ansi = re.compile(r'\x1b\[[0-9;]*m')
@@ -117,40 +115,11 @@ def redrawn(kind, was, now):
     if n := (np.abs(a-b).max(-1) > 64).sum(): return f'{kind}: {n} of {a[..., 0].size} pixels are others'
 
 
-def tables(cell):
-    "The training tables that a cell shows as HTML: a frame of the run, and what stands beside it as published"
-    import pandas as pd
-    from rnnlm.tables import curves
-    for table in (t for kind, text in shown(cell) if kind == 'text/html' for t in re.findall(r'<table.*?</table>', text, re.S)):
-        rows = [[o.strip() for o in re.findall(r'<t[hd]\b[^>]*>(.*?)</t[hd]>', r, re.S)] for r in re.findall(r'<tr.*?</tr>', table, re.S)]
-        if len(rows) < 2: continue
-        if rows[0][:4] == ['epoch', *curves]: run, pub = [r[:4] for r in rows[1:]], None
-        elif rows[0][1:] == curves and rows[1][1:] == ['published', 'ours']*3: run, pub = [[r[0], *r[2::2]] for r in rows[3:]], [r[1::2] for r in rows[3:]]
-        else: continue
-        yield pd.DataFrame(run, columns=['epoch', *curves]).apply(pd.to_numeric, errors='coerce'), pub
-
-
-def untrained(old, new, model):
-    "Why the training tables of a cell, stored and new, are not ones of `model`"
-    from rnnlm.chapter import check_run
-    both = [list(tables(o)) for o in (old, new)]
-    for name, found in zip(('stored', 'now'), both):
-        if not found: yield f'{name}: no training table; `drift: numbers` may be meant'
-        for run, _ in found:
-            try: bad = check_run(run, model).query('not agrees')
-            except ValueError as e: yield f'{name}: {e}'; continue
-            for curve, o in bad.iterrows():
-                at = f' at epoch {o.epoch}' if o.epoch >= 0 else ''
-                yield f'{name}: not a run of {model}, its {curve} deviates by {o.deviation:.1f}{at} (bound {o.bound:.1f})'
-    if [pub for _, pub in both[0]] != [pub for _, pub in both[1]]: yield 'the published columns are not the stored ones'
-
-
 def drift(old, new):
     "How a cell's outputs differ from the stored ones in what its directive asks to agree, in lines; none if they agree"
     how = asked(old, 'drift')
-    if how not in (None, 'numbers', *models): return [f"drift: {how!r} is unknown; there are numbers, {', '.join(models)}"]
+    if how not in (None, 'numbers'): return [f'drift: {how!r} is unknown; there is numbers']
     found = list(difflib.unified_diff(list(lines(old, how)), list(lines(new, how)), 'stored', 'now', n=1, lineterm=''))
-    if how in models: found += untrained(old, new, how)
     if how or found: return found
     return list(filter(None, (redrawn(kind, a, b) for (kind, a), (_, b) in zip(shown(old), shown(new)) if kind in images)))
 

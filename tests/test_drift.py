@@ -13,10 +13,6 @@ from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from drift import check, drift
-from rnnlm.chapter import beside
-from rnnlm.tables import reference
-
-chapter = Path(__file__).parent.parent/'nbs/chapter'
 
 
 def printed(text, name='stdout'): return new_output('stream', name=name, text=text)
@@ -73,7 +69,6 @@ def test_outputs_that_come_or_go():
 
 def test_a_directive_that_is_none():
     assert "'nubmers' is unknown" in differ(printed('1'), printed('1'), 'nubmers')
-    assert "'LMModel9' is unknown" in differ(printed('1'), printed('1'), 'LMModel9')
 
 
 def figure(label='loss 0.51', end=1., kind='png', by=None):
@@ -94,62 +89,6 @@ def test_pictures(kind):
 
 def test_pictures_of_another_matplotlib_are_not_compared():
     assert not differ(figure(by='Matplotlib version3.8.0'), figure('loss 0.52'))
-
-
-def logged(frame):
-    "A run as fastai logs it"
-    columns = ['epoch', 'train_loss', 'valid_loss', 'accuracy']
-    body = ''.join(f'<tr><td>{e:.0f}</td><td>{t:.6f}</td><td>{v:.6f}</td><td>{a:.6f}</td><td>00:01</td></tr>' for e, t, v, a in frame[columns].to_numpy())
-    return result('<table><tr>' + ''.join(f'<th>{c}</th>' for c in [*columns, 'time']) + f'</tr>{body}</table>', 'text/html')
-
-
-def compared(frame): return result(beside(frame, 'LMModel5').to_html(), 'text/html')
-
-
-def seeds(model):
-    ref = reference(model)
-    return [ref[ref.seed == s] for s in sorted(ref.seed.unique())]
-
-
-@pytest.mark.parametrize('show', [logged, compared])
-def test_a_training_is_held_against_its_model(show):
-    first, second, *_ = seeds('LMModel5')
-    assert not differ(show(first), show(second), 'LMModel5')
-    assert differ(show(first), show(second))
-    assert 'now: not a run of LMModel5' in differ(show(first), show(seeds('LMModel7')[0]), 'LMModel5')
-    told = ['now: not a run of LMModel5' in differ(show(first), show(o), 'LMModel5') for o in seeds('LMModel6')[:10]]
-    assert sum(told) > 5                                            # one LSTM run of ten may pass for a plain RNN's
-    assert 'stored: not a run of LMModel5' in differ(show(first.assign(accuracy=first.accuracy/2)), show(first), 'LMModel5')
-    assert 'now: not a run of LMModel5' in differ(show(first), show(first.assign(valid_loss=float('nan'))), 'LMModel5')
-
-
-def test_a_training_table_is_whole():
-    first = seeds('LMModel5')[0]
-    assert 'has 12 epochs' in differ(logged(first), logged(first[3:]), 'LMModel5')
-    assert 'no training table' in differ(printed('1'), printed('1'), 'LMModel5')
-    tail = result(beside(first, 'LMModel5').tail(3).to_html(), 'text/html')
-    assert '3 epochs' in differ(tail, tail, 'LMModel5')
-
-
-def test_what_was_published_does_not_drift():
-    was = compared(seeds('LMModel5')[0])
-    now = result(was.data['text/html'].replace('0.4879', '0.4880'), 'text/html')
-    assert was != now and differ(was, now, 'LMModel5') == 'the published columns are not the stored ones'
-
-
-def stored(stem):
-    "The training tables that a notebook stores for its model"
-    nb = nbformat.read(next(chapter.glob(f'{stem}_*.ipynb')), as_version=4)
-    return [o for o in nb.cells if o.cell_type == 'code' and '#| drift: LMModel' in o.source]
-
-
-def test_stored_trainings():
-    for stem in ('02', '05', '08'):
-        assert len(stored(stem)) == 2
-        for cell in stored(stem): assert drift(cell, cell) == []
-    for five, seven in zip(stored('02'), stored('08')):
-        found = drift(five, nbformat.from_dict(five | dict(outputs=seven.outputs)))
-        assert any(o.startswith('now: not a run of LMModel5') for o in found)
 
 
 def notebook(path, *cells):

@@ -40,14 +40,14 @@ def test_the_search_finds_nothing_that_was_made_up():
 def test_from_its_state_and_from_no_other(model, run):
     "The printed first row comes back; two draws later it does not"
     printed = reader(model, run)
-    assert agreement(rerun(model, run, 1), printed).difference[0] < 1e-5
-    assert agreement(rerun(model, run, 1, later=2), printed).difference[0] > 1e-3
+    assert agreement(rerun(model, run, epochs=1), printed).difference[0] < 1e-5
+    assert agreement(rerun(model, run, epochs=1, later=2), printed).difference[0] > 1e-3
 
 
 def test_without_penalties_only():
     "The tables of 2021 to 2024 need alpha = beta = 0: with the penalties, another row"
     printed = reader('LMModel7', 9)
-    off = rerun('LMModel7', 9, 1)
+    off = rerun('LMModel7', 9, epochs=1)
     on = run_at(193_746, 'LMModel7', epochs=1, dropout='mkl')
     assert agreement(off, printed).difference[0] < 1e-5
     assert agreement(on, printed).difference[0] > 1e-2
