@@ -33,8 +33,8 @@ test: .venv/.made ## Run every notebook from start to end, compare its outputs w
 elsewhere: ## Run `make test` with the rounding of an older processor
 	@ATEN_CPU_CAPABILITY=default DNNL_MAX_CPU_ISA=SSE41 $(MAKE) --no-print-directory test
 
-style: ## How the notebooks read, in numbers
-	@$(PYTHON) tests/notebook_style.py
+style: ## No line of code over 100 columns, no statements joined by semicolons
+	@$(PYTHON) tests/style.py
 
 notebooks: .venv/.made ## Run every notebook in its own folder and store its outputs
 	@$(BIN)/nbdev_export
@@ -120,6 +120,7 @@ hooks: .venv/.made ## For contributors: clean notebooks and merge them well
 	@$(BIN)/nbdev_install_hooks
 
 check: .venv/.made ## What must hold beside the tests: module, notebooks and README.md agree, the site builds
+	@$(MAKE) --no-print-directory style
 	@$(BIN)/python tests/in_sync.py
 	@$(MAKE) --no-print-directory docs
 

@@ -7,6 +7,7 @@ from setuptools import setup
 cfg = ConfigParser(delimiters=['='])
 cfg.read(Path(__file__).parent/'settings.ini', encoding='utf-8')
 cfg = cfg['DEFAULT']
+dev = [o for kind in ('dev', 'dask', 'docs') for o in cfg[f'{kind}_requirements'].split()]
 
 setup(
     name=cfg['lib_name'],
@@ -22,8 +23,12 @@ setup(
     package_data={'rnnlm': ['tables/*'], 'rnnlm.replicate': ['*.html', '*.md']},
     python_requires='>=' + cfg['min_python'],
     install_requires=cfg['requirements'].split(),
-    extras_require={'dask': cfg['dask_requirements'].split(), 'dev': [r for o in ('dev','dask','docs') for r in cfg[o+'_requirements'].split()]},
-    entry_points={'console_scripts': cfg['console_scripts'].split(), 'nbdev': [f"{cfg['lib_name']}={cfg['lib_name']}._modidx:d"]},
+    extras_require={'dask': cfg['dask_requirements'].split(), 'dev': dev},
+    entry_points={
+        'console_scripts': cfg['console_scripts'].split(),
+        'nbdev': [f"{cfg['lib_name']}={cfg['lib_name']}._modidx:d"],
+    },
     classifiers=['Development Status :: 4 - Beta', f"Intended Audience :: {cfg['audience']}",
-                 'Programming Language :: Python :: 3', 'Topic :: Scientific/Engineering :: Artificial Intelligence'],
+                 'Programming Language :: Python :: 3',
+                 'Topic :: Scientific/Engineering :: Artificial Intelligence'],
 )

@@ -1,4 +1,5 @@
 """Print the tables of early 2020 beside those that run.py recomputed, and count equal numbers."""
+
 import argparse
 import sys
 from importlib.resources import files
@@ -21,9 +22,9 @@ def printed_tables():
 
 
 def side_by_side(
-    runs:pd.DataFrame, # Rows of run.py, numbers as text
-    model:str, # Which of them
-) -> pd.DataFrame: # A row an epoch: `train_loss` and so on, `new_train_loss` and so on
+    runs: pd.DataFrame,  # Rows of run.py, numbers as text
+    model: str,  # Which of them
+) -> pd.DataFrame:  # A row an epoch: `train_loss` and so on, `new_train_loss` and so on
     "A printed table and the same rows recomputed, empty where there are none"
     printed = printed_tables().query('model == @model').drop(columns='model')
     rows = runs.query('model == @model')[['epoch', *CURVES]]
@@ -32,8 +33,8 @@ def side_by_side(
 
 
 def judge(
-    table:pd.DataFrame, # From `side_by_side`
-) -> dict: # `equal` numbers out of `numbers`; `first_epoch` that differs; `largest_difference`
+    table: pd.DataFrame,  # From `side_by_side`
+) -> dict:  # `equal` numbers out of `numbers`; `first_epoch` that differs; `largest_difference`
     "How much of a table came back"
     printed = table[CURVES]
     recomputed = table[[f'new_{o}' for o in CURVES]].set_axis(CURVES, axis=1)
@@ -49,20 +50,24 @@ def judge(
 
 
 def show(
-    model:str, # Of the rows
-    how:pd.Series, # One of its rows of run.py
-    table:pd.DataFrame, # From `side_by_side`
-    verdict:dict, # From `judge`
+    model: str,  # Of the rows
+    how: pd.Series,  # One of its rows of run.py
+    table: pd.DataFrame,  # From `side_by_side`
+    verdict: dict,  # From `judge`
 ):
     "Print a table and what came of it"
-    print(f'\n{TITLES.get(model, "Table")}, {model}: torch {how.torch}, MKL kernels '
-          f'{how.kernels}, threads {how.threads}')
+    print(
+        f'\n{TITLES.get(model, "Table")}, {model}: torch {how.torch}, MKL kernels '
+        f'{how.kernels}, threads {how.threads}'
+    )
     print(f'{"":8}{"printed":34}recomputed')
     print('epoch' + ''.join(f'{o:>12}' for o in CURVES * 2))
     for epoch, *numbers in table.itertuples():
         print(f'{epoch:>5}' + ''.join(f'{o:>12}' for o in numbers))
-    print('{equal} of {numbers} numbers equal in every printed digit, largest difference '
-          '{largest_difference:.6f}'.format(**verdict))
+    print(
+        '{equal} of {numbers} numbers equal in every printed digit, largest difference '
+        '{largest_difference:.6f}'.format(**verdict)
+    )
 
 
 def main():

@@ -2,6 +2,7 @@
 
 Each model draws its weights in the order embedding, recurrent, output, as the chapter's do.
 """
+
 import sys
 from collections import namedtuple
 from types import ModuleType
@@ -32,6 +33,7 @@ from torch.nn import functional as F
 
 class LMModel4(nn.Module):
     "One layer of ReLU units, in a loop over time"
+
     def __init__(self, words, hidden):
         super().__init__()
         self.embedding = nn.Embedding(words, hidden)
@@ -53,6 +55,7 @@ class LMModel4(nn.Module):
 
 class LMModel5(nn.Module):
     "Two layers of tanh units"
+
     network = nn.RNN
 
     def __init__(self, words, hidden):
@@ -75,6 +78,7 @@ class LMModel5(nn.Module):
 
 class LMModel6(LMModel5):
     "Two layers of LSTM cells, which have two states"
+
     network = nn.LSTM
 
     def carry_over(self, state):
@@ -88,12 +92,14 @@ class MKLDropout(nn.Module):
     compute what MKL's generator, MCG31m1, gives: each number is the one before times
     1132489760, modulo 2**31 - 1. The first one comes from torch's generator.
     """
+
     multiplier = 1132489760
     modulus = 2**31 - 1
 
-    def __init__(self,
-        p, # Share of activations that become zero
-        size, # Most activations in a call
+    def __init__(
+        self,
+        p,  # Share of activations that become zero
+        size,  # Most activations in a call
     ):
         super().__init__()
         self.keep = 1 - p
@@ -106,13 +112,14 @@ class MKLDropout(nn.Module):
         if not self.training:
             return x
         first = int(torch.empty(1, dtype=torch.long).random_(0, 2**32 - 1)) % self.modulus
-        numbers = self.powers[:x.numel()] * first % self.modulus
+        numbers = self.powers[: x.numel()] * first % self.modulus
         mask = (numbers.double() / self.modulus < self.keep).float().view(x.shape)
         return x * mask.div_(self.keep)
 
 
 class LMModel7(LMModel6):
     "LMModel6 with dropout, as in the authors' draft: the output layer is not tied yet"
+
     def __init__(self, words, hidden):
         super().__init__(words, hidden)
         self.dropout = MKLDropout(0.4, 64 * 16 * hidden)
@@ -140,8 +147,8 @@ TABLES = {
 
 
 def group_chunks(
-    rows, # Sequences in the order of the text
-    bs, # Batch size
+    rows,  # Sequences in the order of the text
+    bs,  # Batch size
 ):
     "Rows in such an order that row `j` of each batch of `bs` continues row `j` of the last one"
     n = len(rows) // bs
@@ -149,14 +156,14 @@ def group_chunks(
 
 
 def chapter_loaders(
-    words, # The corpus
-    sl=16, # Sequence length
-    bs=64, # Batch size
+    words,  # The corpus
+    sl=16,  # Sequence length
+    bs=64,  # Batch size
 ):
     "The chapter's batches, and the number of distinct words"
     vocab = {word: i for i, word in enumerate(dict.fromkeys(words))}
     ids = torch.tensor([vocab[word] for word in words])
-    rows = [(ids[i:i + sl], ids[i + 1:i + sl + 1]) for i in range(0, len(ids) - sl - 1, sl)]
+    rows = [(ids[i : i + sl], ids[i + 1 : i + sl + 1]) for i in range(0, len(ids) - sl - 1, sl)]
     cut = int(len(rows) * 0.8)
     parts = [group_chunks(part, bs) for part in (rows[:cut], rows[cut:])]
     dls = DataLoaders.from_dsets(*parts, bs=bs, drop_last=True, shuffle=False)
@@ -164,11 +171,11 @@ def chapter_loaders(
 
 
 def fit(
-    table, # One of `TABLES`
-    words, # The corpus
-    epochs, # The chapter trains for 15
-    threads, # For torch and MKL
-    report, # Called after each epoch with its number, the two losses and the accuracy
+    table,  # One of `TABLES`
+    words,  # The corpus
+    epochs,  # The chapter trains for 15
+    threads,  # For torch and MKL
+    report,  # Called after each epoch with its number, the two losses and the accuracy
 ):
     "Train a model as the chapter did, from the same state of torch's generator"
     torch.set_num_threads(threads)

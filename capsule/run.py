@@ -2,6 +2,7 @@
 
 It runs in an environment that make_env.py makes: .venv-capsule/bin/python capsule/run.py --help
 """
+
 import argparse
 import csv
 import os
@@ -23,27 +24,55 @@ KERNELS = {
 FLAGS = {'avx2': 'avx2', 'avx512': 'avx512f'}
 CHAPTER = ['LMModel4', 'LMModel5', 'LMModel6']
 DRAFT_TABLES = ['draft LMModel4', 'draft LMModel5', 'draft LMModel6', 'draft LMModel7']
-COLUMNS = ['model', 'epoch', 'train_loss', 'valid_loss', 'accuracy', 'kernels', 'threads',
-           'cpu', 'torch', 'fastai2', 'python', 'date']
+COLUMNS = [
+    'model',
+    'epoch',
+    'train_loss',
+    'valid_loss',
+    'accuracy',
+    'kernels',
+    'threads',
+    'cpu',
+    'torch',
+    'fastai2',
+    'python',
+    'date',
+]
 
 
 def options():
     "What the command line asks for"
     known = ', '.join(CHAPTER + DRAFT_TABLES)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--words', type=Path, required=True,
-                        help='the corpus: a file of words with white space between them')
-    parser.add_argument('--out', type=Path, required=True,
-                        help='where the rows go, as CSV, once all are there')
-    parser.add_argument('--models', default=','.join(CHAPTER),
-                        help=f'with commas, of: {known}; default: %(default)s')
-    parser.add_argument('--kernels', choices=list(KERNELS), default='avx2',
-                        help='which code MKL runs, default: %(default)s')
-    parser.add_argument('--threads', type=int,
-                        help='default: as many as the table was made with, 1 or 6')
-    parser.add_argument('--epochs', type=int, default=15,
-                        help='default: %(default)s; any other number is another schedule, and '
-                             'changes every row')
+    parser.add_argument(
+        '--words',
+        type=Path,
+        required=True,
+        help='the corpus: a file of words with white space between them',
+    )
+    parser.add_argument(
+        '--out', type=Path, required=True, help='where the rows go, as CSV, once all are there'
+    )
+    parser.add_argument(
+        '--models',
+        default=','.join(CHAPTER),
+        help=f'with commas, of: {known}; default: %(default)s',
+    )
+    parser.add_argument(
+        '--kernels',
+        choices=list(KERNELS),
+        default='avx2',
+        help='which code MKL runs, default: %(default)s',
+    )
+    parser.add_argument(
+        '--threads', type=int, help='default: as many as the table was made with, 1 or 6'
+    )
+    parser.add_argument(
+        '--epochs',
+        type=int,
+        default=15,
+        help='default: %(default)s; any other number is another schedule, and changes every row',
+    )
     args = parser.parse_args()
     args.models = args.models.split(',')
     for model in args.models:
@@ -66,14 +95,14 @@ def cpuinfo():
 
 
 def has_kernels(
-    kernels, # One of `KERNELS`
+    kernels,  # One of `KERNELS`
 ):
     "Does this processor know the instructions that `kernels` consist of?"
     return kernels not in FLAGS or FLAGS[kernels] in cpuinfo()['flags'].split()
 
 
 def set_up(
-    kernels, # One of `KERNELS`
+    kernels,  # One of `KERNELS`
 ):
     "The environment that torch and MKL read while they are loaded, so this has to come first"
     if 'torch' in sys.modules:
@@ -95,9 +124,15 @@ def main():
     import fastai2
     import torch
     from models import TABLES, fit
+
     cpu = '{model name}, family {cpu family}, model {model}'.format(**cpuinfo())
-    made_with = [cpu, torch.__version__, fastai2.__version__, platform.python_version(),
-                 date.today().isoformat()]
+    made_with = [
+        cpu,
+        torch.__version__,
+        fastai2.__version__,
+        platform.python_version(),
+        date.today().isoformat(),
+    ]
     words = args.words.read_text().split()
     args.out.parent.mkdir(parents=True, exist_ok=True)
     part = args.out.with_name(args.out.name + '.part')
@@ -113,8 +148,10 @@ def main():
                 numbers = [f'{o:.6f}' for o in numbers]
                 setting = [args.kernels, threads] + made_with
                 writer.writerow([model, epoch] + numbers + setting)
-                print(f'{model}  epoch {epoch:2}  {"  ".join(numbers)}  '
-                      f'{time.time() - start:3.0f} s', flush=True)
+                print(
+                    f'{model}  epoch {epoch:2}  {"  ".join(numbers)}  {time.time() - start:3.0f} s',
+                    flush=True,
+                )
 
             fit(table, words, args.epochs, threads, report)
     # Half a table is never taken for a whole one.

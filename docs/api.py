@@ -1,8 +1,9 @@
 """The API pages: what Sphinx's autodoc is to show, and how it reads nbdev's docments.
 
-`pages` writes an overview and a page a module. The hooks that `setup` connects turn the comment behind a parameter into its field,
-the errors at the end of a docstring into theirs, and say which part of which notebook explains a thing.
-"""
+`pages` writes an overview and a page a module. The hooks that `setup` connects turn the comment
+behind a parameter into its field, the errors at the end of a docstring into theirs, and say
+which part of which notebook explains a thing."""
+
 import ast
 import functools
 import importlib
@@ -24,7 +25,8 @@ def slug(title):
 
 
 def sections(path):
-    "The heading that each cell of a notebook stands under, `(title, anchor)` by cell id, and the notebook's title"
+    """The heading that each cell of a notebook stands under, `(title, anchor)` by cell id, and the
+    notebook's title"""
     found, title, at = {}, None, None
     for cell in json.loads(path.read_text(encoding='utf-8'))['cells']:
         if cell['cell_type'] == 'markdown':
@@ -38,11 +40,14 @@ def sections(path):
 
 def sentence(text):
     "`text` with a capital first and a stop last"
-    return (text if text.startswith('fastai') else text[:1].upper() + text[1:]) + ('' if not text or text[-1] in '.?!:)' else '.')
+    return (text if text.startswith('fastai') else text[:1].upper() + text[1:]) + (
+        '' if not text or text[-1] in '.?!:)' else '.'
+    )
 
 
 class Module:
     "A module's source, and the notebook that it was exported from"
+
     def __init__(self, path):
         self.path = path.relative_to(root).as_posix()
         self.name = self.path.removesuffix('.py').replace('/', '.')
@@ -51,13 +56,25 @@ class Module:
         self.lines, tree = text.splitlines(), ast.parse(text)
         self.doc = ast.get_docstring(tree) or ''
         nodes = {getattr(o, 'name', None): o for o in tree.body}
-        nodes |= {n.id: o for o in tree.body if isinstance(o, ast.Assign) for n in ast.walk(o.targets[0]) if isinstance(n, ast.Name)}
+        nodes |= {
+            n.id: o
+            for o in tree.body
+            if isinstance(o, ast.Assign)
+            for n in ast.walk(o.targets[0])
+            if isinstance(n, ast.Name)
+        }
         self.all = ast.literal_eval(nodes['__all__'].value) if '__all__' in nodes else []
         self.assigned = {k: o for k, o in nodes.items() if isinstance(o, ast.Assign)}
-        marks = [(i, m) for i, o in enumerate(self.lines, 1) if (m := re.match(r'# %% [./]*nbs/(\S+)\.ipynb #(\w+)', o))]
+        marks = [
+            (i, m)
+            for i, o in enumerate(self.lines, 1)
+            if (m := re.match(r'# %% [./]*nbs/(\S+)\.ipynb #(\w+)', o))
+        ]
         self.cells = [(i, m[2]) for i, m in marks]
         self.nb = marks[0][1][1] if marks else None
-        self.sections, self.title = sections(root/f'nbs/{self.nb}.ipynb') if self.nb else ({}, None)
+        self.sections, self.title = (
+            sections(root / f'nbs/{self.nb}.ipynb') if self.nb else ({}, None)
+        )
 
     def to(self, page):
         "The address of another page of the site, from this module's"
@@ -71,15 +88,17 @@ class Module:
     def comment(self, name):
         "What the comment behind a constant says of it, and its value if that is short"
         node = self.assigned[name]
-        said = re.search(r'\s# (.+)$', self.lines[node.lineno-1])
+        said = re.search(r'\s# (.+)$', self.lines[node.lineno - 1])
         value = ast.unparse(node.value)
-        return said[1] if said else '', value if len(value) < 100 and not isinstance(node.value, ast.Tuple) else ''
+        return said[1] if said else '', value if len(value) < 100 and not isinstance(
+            node.value, ast.Tuple
+        ) else ''
 
 
 @functools.cache
 def modules():
     "The public modules by name, in the order in which their notebooks build on each other"
-    found = [Module(p) for p in (root/'rnnlm').rglob('*.py') if not p.stem.startswith('_')]
+    found = [Module(p) for p in (root / 'rnnlm').rglob('*.py') if not p.stem.startswith('_')]
     order = ['index', 'chapter', 'replication', 'beyond']
     found.sort(key=lambda o: (order.index(o.nb.split('/')[0]) if o.nb else 9, o.nb or '', o.name))
     return {o.name: o for o in found}
@@ -97,7 +116,9 @@ def places():
 
 
 def rst(text, here='', own=()):
-    "Markdown, as our docstrings and comments have it, as reStructuredText; names of public things become links, but not `own` ones"
+    """Markdown, as our docstrings and comments have it, as reStructuredText; names of public things
+    become links, but not `own` ones"""
+
     def code(name):
         there = [] if name in own else places().get(name, [])
         module = here if here in there else there[0] if len(there) == 1 else None
@@ -105,9 +126,12 @@ def rst(text, here='', own=()):
 
     def plain(o):
         return re.sub(r'([\\*|]|_\b)', r'\\\1', o)
+
     parts = re.split(r'`([^`\n]+)`', text)
     text = ''.join(f'\0{code(o)}\0' if i % 2 else plain(o) for i, o in enumerate(parts))
-    return re.sub(r'(?<=\w)\0|\0(?=\w)', r'\\ ', text).replace('\0', '')   # a mark and a letter have to be parted
+    return re.sub(r'(?<=\w)\0|\0(?=\w)', r'\\ ', text).replace(
+        '\0', ''
+    )  # a mark and a letter have to be parted
 
 
 def found_at(obj):
@@ -118,7 +142,7 @@ def found_at(obj):
         path = Path(inspect.getsourcefile(obj)).resolve().relative_to(root)
     except (OSError, TypeError, ValueError):
         return None
-    return path.as_posix(), first, first+len(lines)-1
+    return path.as_posix(), first, first + len(lines) - 1
 
 
 def arguments(obj):
@@ -134,11 +158,19 @@ def params(obj):
     obj = inspect.unwrap(getattr(obj, '__func__', None) or obj)
     said = {k: v for k, v in docments(obj, args_kwargs=True).items() if v}
     returns = said.pop('return', None)
-    if not returns and inspect.isfunction(obj) and (m := re.search(r'^\s*\):\s*# (.+)$', inspect.getsource(obj), re.M)):
-        returns = m[1]                                             # docments asks for an annotation
+    if (
+        not returns
+        and inspect.isfunction(obj)
+        and (m := re.search(r'^\s*\):\s*# (.+)$', inspect.getsource(obj), re.M))
+    ):
+        returns = m[1]  # docments asks for an annotation
     kinds = {k: o.kind for k, o in arguments(obj).items()}
     stars = {inspect.Parameter.VAR_POSITIONAL: '\\*', inspect.Parameter.VAR_KEYWORD: '\\*\\*'}
-    said = {stars.get(kinds.get(k), '') + k: v for k, v in said.items() if v != returns and k not in ('self', 'cls')}
+    said = {
+        stars.get(kinds.get(k), '') + k: v
+        for k, v in said.items()
+        if v != returns and k not in ('self', 'cls')
+    }
     return said, None if inspect.isclass(obj) else returns
 
 
@@ -152,7 +184,8 @@ def owner(name):
 
 
 def docstring(app, what, name, obj, options, lines):
-    "Hook of autodoc: the docstring's text, then parameters, result and errors as fields, then where it is explained"
+    """Hook of autodoc: the docstring's text, then parameters, result and errors as fields, then
+    where it is explained"""
     module, rest = owner(name)
     if module is None:
         return
@@ -164,7 +197,7 @@ def docstring(app, what, name, obj, options, lines):
         out = [rst(sentence(said), module.name), *(['', f'Value: ``{value}``'] if value else [])]
         at = module.explained(module.assigned[rest].lineno)
     else:
-        obj = getattr(obj, 'fget', None) or obj                    # of a property
+        obj = getattr(obj, 'fget', None) or obj  # of a property
         text, raised = errors.match('\n'.join(lines).strip()).groups()
         said, returns = params(obj) if callable(obj) else ({}, None)
         as_rst = functools.partial(rst, here=module.name, own=arguments(obj))
@@ -173,8 +206,10 @@ def docstring(app, what, name, obj, options, lines):
         out += [f':raises: {as_rst(raised)}'] if raised else []
         out += [f':returns: {as_rst(returns)}'] if returns else []
         at = heading(module, obj)
-        if '.' in rest and at == heading(module, getattr(importlib.import_module(module.name), rest.split('.')[0])):
-            at = None                                              # its class says so
+        if '.' in rest and at == heading(
+            module, getattr(importlib.import_module(module.name), rest.split('.')[0])
+        ):
+            at = None  # its class says so
     if at and module.nb:
         title = re.sub(r'[`<>]', '', at[0])
         out += ['', f"Explained in `{title} <{module.to(module.nb)}.html#{at[1]}>`__"]
@@ -213,24 +248,59 @@ def source(domain, info):
 
 
 def page(module):
-    "The page of one module: a table of all names, its constants, then functions and classes in the order of their definition"
+    """The page of one module: a table of all names, its constants, then functions and classes in
+    the order of their definition"""
     made = [f'Made in `{module.title} <{module.to(module.nb)}.html>`__.', ''] if module.nb else []
     constants = [o for o in module.all if o in module.assigned]
-    inner = [*made, '.. autosummary::', '   :nosignatures:', '', *(f'   {o}' for o in module.all), '']
+    inner = [
+        *made,
+        '.. autosummary::',
+        '   :nosignatures:',
+        '',
+        *(f'   {o}' for o in module.all),
+        '',
+    ]
     inner += [f'.. autodata:: {module.name}.{o}\n' for o in constants]
     inner = [f'   {o}' for part in inner for o in part.split('\n')]
     left_out = [f"   :exclude-members: {', '.join(constants)}"] if constants else []
-    return '\n'.join([module.name, '='*len(module.name), '', f'.. automodule:: {module.name}', '   :members:', *left_out, '', *inner, ''])
+    return '\n'.join(
+        [
+            module.name,
+            '=' * len(module.name),
+            '',
+            f'.. automodule:: {module.name}',
+            '   :members:',
+            *left_out,
+            '',
+            *inner,
+            '',
+        ]
+    )
 
 
 def pages():
     "The text of each page by its path: an overview, and one a module"
-    modules.cache_clear()                                          # while the site is served, sources change
+    modules.cache_clear()  # while the site is served, sources change
     places.cache_clear()
-    rows = [f'| [{o.name}]({o.page}.rst) | {o.doc} | {f"[{o.title}]({o.nb}.ipynb)" if o.nb else ""} |' for o in modules().values()]
-    front = ['# API reference', '', 'What `import rnnlm` offers, a page a module, in the order in which they build on each other. '
-             'Each is exported from the notebook that explains it.', '', '| module | what it holds | notebook |', '|---|---|---|', *rows, '']
-    return {'reference.md': '\n'.join(front)} | {f'{o.page}.rst': page(o) for o in modules().values()}
+    rows = [
+        f'| [{o.name}]({o.page}.rst) | {o.doc} | {f"[{o.title}]({o.nb}.ipynb)" if o.nb else ""} |'
+        for o in modules().values()
+    ]
+    front = [
+        '# API reference',
+        '',
+        'What `import rnnlm` offers, a page a module, in the order in which they build on '
+        'each other. '
+        'Each is exported from the notebook that explains it.',
+        '',
+        '| module | what it holds | notebook |',
+        '|---|---|---|',
+        *rows,
+        '',
+    ]
+    return {'reference.md': '\n'.join(front)} | {
+        f'{o.page}.rst': page(o) for o in modules().values()
+    }
 
 
 def setup(app):

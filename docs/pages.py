@@ -1,7 +1,9 @@
-"""Gather in _proc/ all that the site is made of: notebooks as nbdev processes them, this folder's pages, and those made from the source.
+"""Gather in _proc/ all that the site is made of: notebooks as nbdev processes them, this folder's
+pages, and those made from the source.
 
-Nothing that is unchanged is written anew, so that Sphinx builds only what has changed (`make serve`).
-"""
+Nothing that is unchanged is written anew, so that Sphinx builds only what has changed (`make
+serve`)."""
+
 import json
 import os
 import re
@@ -14,51 +16,105 @@ import api
 import repository
 
 root = Path(__file__).parent.parent
-out = root/'_proc'
+out = root / '_proc'
 
 
 def put(name, text):
     "Write `text` to `name`, unless that is what it holds"
-    path = out/name
+    path = out / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists() or path.read_text(encoding='utf-8') != text: path.write_text(text, encoding='utf-8')
+    if not path.exists() or path.read_text(encoding='utf-8') != text:
+        path.write_text(text, encoding='utf-8')
 
 
 def contents(modules):
-    "The table of contents, less the notebooks that are not there, which are named; below the reference a page a module"
-    toc = yaml.safe_load((root/'docs/_toc.yml').read_text(encoding='utf-8'))
+    """The table of contents, less the notebooks that are not there, which are named; below the
+    reference a page a module"""
+    toc = yaml.safe_load((root / 'docs/_toc.yml').read_text(encoding='utf-8'))
     for part in toc['subtrees']:
         for o in part['entries']:
-            if o['file']=='reference': o['entries'] = [dict(file=m) for m in modules]
-    def there(entry): return any((out/f"{entry['file']}{s}").exists() for s in ('.ipynb', '.md', '.rst'))
+            if o['file'] == 'reference':
+                o['entries'] = [dict(file=m) for m in modules]
+
+    def there(entry):
+        return any((out / f"{entry['file']}{s}").exists() for s in ('.ipynb', '.md', '.rst'))
+
     for part in toc['subtrees']:
         gone = [o['file'] for o in part['entries'] if not there(o)]
-        if gone: print('Left out of the contents, since there is no such page:', ', '.join(gone))
+        if gone:
+            print('Left out of the contents, since there is no such page:', ', '.join(gone))
         part['entries'] = [o for o in part['entries'] if there(o)]
-    return yaml.safe_dump(toc | dict(subtrees=[o for o in toc['subtrees'] if o['entries']]), sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(
+        toc | dict(subtrees=[o for o in toc['subtrees'] if o['entries']]),
+        sort_keys=False,
+        allow_unicode=True,
+    )
 
 
 def cite():
     "How to cite, from CITATION.cff"
-    cff = yaml.safe_load((root/'CITATION.cff').read_text(encoding='utf-8'))
-    def people(o): return ' and '.join('{' + a['name'] + '}' if 'name' in a else f"{a['family-names']}, {a['given-names']}" for a in o['authors'])
-    def bib(kind, key, **fields): return [f'@{kind}{{{key},', *(f'  {k} = {{{v}}},' for k, v in fields.items()), '}']
+    cff = yaml.safe_load((root / 'CITATION.cff').read_text(encoding='utf-8'))
+
+    def people(o):
+        return ' and '.join(
+            '{' + a['name'] + '}' if 'name' in a else f"{a['family-names']}, {a['given-names']}"
+            for a in o['authors']
+        )
+
+    def bib(kind, key, **fields):
+        return [f'@{kind}{{{key},', *(f'  {k} = {{{v}}},' for k, v in fields.items()), '}']
+
     at = repository.address()
     url = dict(url=at) if at else {}
-    own = bib('software', repository.settings()['lib_name'], title='{' + cff['title'] + '}',
-              author=people(cff), version=cff['version'], year=cff['date-released'].year, **url)
+    own = bib(
+        'software',
+        repository.settings()['lib_name'],
+        title='{' + cff['title'] + '}',
+        author=people(cff),
+        version=cff['version'],
+        year=cff['date-released'].year,
+        **url,
+    )
     refs = []
     for o in cff['references']:
         key = f"{o['authors'][0]['family-names'].lower()}{o['year']}"
-        extra = {'publisher': o['publisher']['name']} if 'publisher' in o else {'note': ', '.join(i['value'] for i in o.get('identifiers', []))}
-        refs += ['', *bib(o['type'], key, title='{' + o['title'] + '}', author=people(o), year=o['year'], **extra)]
-    return '\n'.join(['# Cite', '', cff['message'], '', '```bibtex', *own, *refs, '```', '',
-                      'In the Citation File Format: [CITATION.cff](CITATION.cff). '
-                      'The licence of code and prose is [Apache 2.0](LICENSE).', ''])
+        extra = (
+            {'publisher': o['publisher']['name']}
+            if 'publisher' in o
+            else {'note': ', '.join(i['value'] for i in o.get('identifiers', []))}
+        )
+        refs += [
+            '',
+            *bib(
+                o['type'],
+                key,
+                title='{' + o['title'] + '}',
+                author=people(o),
+                year=o['year'],
+                **extra,
+            ),
+        ]
+    return '\n'.join(
+        [
+            '# Cite',
+            '',
+            cff['message'],
+            '',
+            '```bibtex',
+            *own,
+            *refs,
+            '```',
+            '',
+            'In the Citation File Format: [CITATION.cff](CITATION.cff). '
+            'The licence of code and prose is [Apache 2.0](LICENSE).',
+            '',
+        ]
+    )
 
 
 def named(path):
-    "The notebook at `path` with its page's name in it, which tells `cells.read` where its links start from"
+    """The notebook at `path` with its page's name in it, which tells `cells.read` where its links
+    start from"""
     nb = json.loads(path.read_text(encoding='utf-8'))
     nb['metadata']['page'] = path.relative_to(out).with_suffix('').as_posix()
     return json.dumps(nb, ensure_ascii=False, indent=1)
@@ -67,13 +123,21 @@ def named(path):
 def main():
     os.chdir(root)
     proc_nbs(n_workers=2)
-    for name in ('CONTRIBUTING.md', 'CHANGELOG.md', 'CITATION.cff', 'LICENSE'): put(name, re.sub(r'\]\(nbs/', '](', (root/name).read_text(encoding='utf-8')))
-    for path in (root/'docs').glob('*.md'): put(path.name, re.sub(r'\]\((\.\./)?nbs/', '](', path.read_text(encoding='utf-8')))
+    for name in ('CONTRIBUTING.md', 'CHANGELOG.md', 'CITATION.cff', 'LICENSE'):
+        put(name, re.sub(r'\]\(nbs/', '](', (root / name).read_text(encoding='utf-8')))
+    for path in (root / 'docs').glob('*.md'):
+        put(path.name, re.sub(r'\]\((\.\./)?nbs/', '](', path.read_text(encoding='utf-8')))
     reference = api.pages()
-    for name, text in reference.items(): put(name, text)
+    for name, text in reference.items():
+        put(name, text)
     put('cite.md', cite())
-    for path in out.rglob('*.ipynb'): put(path.relative_to(out), named(path))
-    put('_toc.yml', contents([Path(o).with_suffix('').as_posix() for o in reference if o.startswith('api/')]))
+    for path in out.rglob('*.ipynb'):
+        put(path.relative_to(out), named(path))
+    put(
+        '_toc.yml',
+        contents([Path(o).with_suffix('').as_posix() for o in reference if o.startswith('api/')]),
+    )
 
 
-if __name__ == '__main__': main()
+if __name__ == '__main__':
+    main()

@@ -3,6 +3,7 @@
 GitHub Actions says it in the environment; settings.ini may name another place as `git_url`.
 Without an address there are no such links.
 """
+
 import os
 from configparser import ConfigParser
 from pathlib import Path
@@ -13,7 +14,7 @@ root = Path(__file__).parent.parent
 def settings():
     "What settings.ini says, by key"
     cfg = ConfigParser(delimiters=['='])
-    cfg.read(root/'settings.ini', encoding='utf-8')
+    cfg.read(root / 'settings.ini', encoding='utf-8')
     return dict(cfg['DEFAULT'])
 
 

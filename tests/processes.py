@@ -1,4 +1,5 @@
 """Processes for tests. Nothing waits without a limit, and what a test starts is surely ended."""
+
 import os
 import signal
 import subprocess
@@ -11,8 +12,10 @@ import pytest
 @pytest.fixture(autouse=True)
 def time_limit():
     "No test takes more than three minutes, whatever it waits for"
+
     def late(*args):
         raise TimeoutError('the test took more than three minutes')
+
     before = signal.signal(signal.SIGALRM, late)
     signal.alarm(180)
     yield
@@ -21,7 +24,7 @@ def time_limit():
 
 
 def end(
-    p:subprocess.Popen, # The first of its process group
+    p: subprocess.Popen,  # The first of its process group
 ):
     "Kill a process and all of its group; no process can be deaf to SIGKILL"
     try:
@@ -36,8 +39,8 @@ def end(
 
 @contextmanager
 def running(
-    *args, # Program and arguments
-    **kwargs, # As `Popen` takes them
+    *args,  # Program and arguments
+    **kwargs,  # As `Popen` takes them
 ):
     "A process in a group of its own, which is killed with its children when the block is left"
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -49,9 +52,9 @@ def running(
 
 
 def call(
-    *args, # Program and arguments
-    timeout:float=120, # Seconds until it is killed
-    **kwargs, # As `Popen` takes them
+    *args,  # Program and arguments
+    timeout: float = 120,  # Seconds until it is killed
+    **kwargs,  # As `Popen` takes them
 ) -> subprocess.CompletedProcess:
     "Run a program to its end; `TimeoutExpired` if that takes too long"
     with running(*args, **kwargs) as p:
@@ -60,12 +63,12 @@ def call(
 
 
 def wait_for(
-    what, # A function; waiting ends when it gives something true
-    seconds:float=60, # At most
+    what,  # A function; waiting ends when it gives something true
+    seconds: float = 60,  # At most
 ):
     "What `what` gives at last; `AssertionError` if it takes too long"
     until = time.monotonic() + seconds
     while not (got := what()):
         assert time.monotonic() < until, 'waited in vain'
-        time.sleep(.02)
+        time.sleep(0.02)
     return got

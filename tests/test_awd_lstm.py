@@ -1,4 +1,5 @@
 """AWD-LSTM beside fastai's: equal mask for mask, its errors, and where they differ on purpose."""
+
 import ast
 import copy
 import inspect
@@ -35,8 +36,9 @@ from rnnlm.weight_tying import LMModel7
 
 few = settings(max_examples=50, deadline=None)
 seeds = st.integers(0, 10_000)
-sizes = st.fixed_dictionaries(dict(emb_sz=st.integers(1, 12), n_hid=st.integers(1, 12),
-                                   n_layers=st.integers(1, 3)))
+sizes = st.fixed_dictionaries(
+    dict(emb_sz=st.integers(1, 12), n_hid=st.integers(1, 12), n_layers=st.integers(1, 3))
+)
 small = dict(emb_sz=64, n_hid=64, n_layers=2)
 probabilities = ['output_p', 'hidden_p', 'input_p', 'embed_p', 'weight_p']
 outdated = 'no longer true; the lesson says so in "Is it the same model as fastai\'s?"'
@@ -44,16 +46,17 @@ outdated = 'no longer true; the lesson says so in "Is it the same model as fasta
 
 def theirs_as_ours(name):
     "A weight's name in our model, from its name in fastai's"
-    return (name.replace('encoder_dp', 'embed_dp').replace('encoder', 'i_h')
-            .replace('decoder', 'h_o'))
+    return (
+        name.replace('encoder_dp', 'embed_dp').replace('encoder', 'i_h').replace('decoder', 'h_o')
+    )
 
 
-def fastai_model(drop_mult=1., **config):
+def fastai_model(drop_mult=1.0, **config):
     config = fastai_awd.awd_lstm_lm_config | config
     return fastai_core.get_language_model(fastai_awd.AWD_LSTM, 30, config, drop_mult)
 
 
-def twins(drop_mult=1., **config):
+def twins(drop_mult=1.0, **config):
     "fastai's model and ours, with the same weights"
     theirs, ours = fastai_model(drop_mult, **config), AWDLanguageModel(30, config, drop_mult)
     weights = theirs.state_dict()
@@ -64,7 +67,7 @@ def twins(drop_mult=1., **config):
 def gap(some, others):
     assert len(some) == len(others)
     # NaN if there is one anywhere
-    return torch.stack([(a-b).abs().max() for a, b in zip(some, others)]).max().item()
+    return torch.stack([(a - b).abs().max() for a, b in zip(some, others)]).max().item()
 
 
 def some_ids(bs=4, sl=10, seed=0):
@@ -72,6 +75,7 @@ def some_ids(bs=4, sl=10, seed=0):
 
 
 # parity with fastai
+
 
 def three_batches(model, batches, seed, training):
     "Outputs of three batches, and the gradients of cross-entropy, AR and TAR after the last"
@@ -83,16 +87,24 @@ def three_batches(model, batches, seed, training):
     for xb in batches:
         found.append(model(xb))
     loss = F.cross_entropy(found[-1][0].flatten(0, 1), batches[0].flatten())
-    loss = loss + activation_reg(found[-1][2], 2.) + temporal_activation_reg(found[-1][1], 1.)
+    loss = loss + activation_reg(found[-1][2], 2.0) + temporal_activation_reg(found[-1][1], 1.0)
     loss.backward()
     outs = [o.detach() for outputs in found for o in outputs]
     return outs, [p.grad for p in model.parameters()]
 
 
 @few
-@given(sizes=sizes, drop_mult=st.sampled_from([.5, 1., 2., 3.]), bs=st.integers(1, 4),
-       sl=st.integers(1, 7), seed=seeds, training=st.booleans(), tied=st.booleans(),
-       bias=st.booleans(), pad=st.integers(0, 29))
+@given(
+    sizes=sizes,
+    drop_mult=st.sampled_from([0.5, 1.0, 2.0, 3.0]),
+    bs=st.integers(1, 4),
+    sl=st.integers(1, 7),
+    seed=seeds,
+    training=st.booleans(),
+    tied=st.booleans(),
+    bias=st.booleans(),
+    pad=st.integers(0, 29),
+)
 def test_equal_to_fastais(sizes, drop_mult, bs, sl, seed, training, tied, bias, pad):
     "Mask for mask: outputs and gradients over three batches"
     torch.manual_seed(seed)
@@ -109,17 +121,17 @@ def test_a_missing_dropout_is_noticed(left_out):
     "The control of the test above: nothing left out agrees, each single one left out does not"
     torch.manual_seed(0)
     config = dict(emb_sz=24, n_hid=40, n_layers=3)
-    theirs, ours = twins(2., **config)
+    theirs, ours = twins(2.0, **config)
     batches = torch.randint(0, 30, (3, 4, 10))
     outs, _ = three_batches(theirs, batches, 1, True)
-    other = AWDLanguageModel(30, config | ({left_out: 0.} if left_out else {}), 2.)
+    other = AWDLanguageModel(30, config | ({left_out: 0.0} if left_out else {}), 2.0)
     other.load_state_dict(ours.state_dict())
     apart = gap(outs, three_batches(other, batches, 1, True)[0])
     assert apart > 1e-3 if left_out else apart < 1e-5
 
 
 def test_another_seed_is_noticed():
-    theirs, ours = twins(2., emb_sz=24, n_hid=40, n_layers=3)
+    theirs, ours = twins(2.0, emb_sz=24, n_hid=40, n_layers=3)
     batches = torch.randint(0, 30, (3, 4, 10))
     outs, _ = three_batches(theirs, batches, 1, True)
     assert gap(outs, three_batches(ours, batches, 2, True)[0]) > 1e-3
@@ -146,7 +158,7 @@ def epoch(dls, make):
     torch.manual_seed(0)
     learn = TextLearner(dls, make(), loss_func=CrossEntropyLossFlat())
     with learn.no_bar(), learn.no_logging():
-        learn.fit_one_cycle(1, 1e-2, wd=.1)
+        learn.fit_one_cycle(1, 1e-2, wd=0.1)
     return [float(o) for o in learn.recorder.values[0]]
 
 
@@ -156,7 +168,7 @@ def test_the_same_epoch():
     a = epoch(dls, lambda: fastai_model(**small))
     b = epoch(dls, lambda: AWDLanguageModel(30, small))
     assert a == pytest.approx(b, abs=1e-4)
-    assert epoch(dls, lambda: AWDLanguageModel(30, small, 2.)) != pytest.approx(a, abs=1e-3)
+    assert epoch(dls, lambda: AWDLanguageModel(30, small, 2.0)) != pytest.approx(a, abs=1e-3)
 
 
 @pytest.mark.parametrize('pad_token', [None, 1])
@@ -164,13 +176,14 @@ def test_gradients_checked_numerically(pad_token):
     "With fixed masks; the row of a padding id is *meant* to have another gradient"
     config = dict(emb_sz=2, n_hid=3, n_layers=2, pad_token=pad_token)
     torch.manual_seed(0)
-    net = AWDLanguageModel(5, config, 2.).double()
+    net = AWDLanguageModel(5, config, 2.0).double()
     names, weights = zip(*net.named_parameters())
 
     def logits(*ws):
         net.reset()
         torch.manual_seed(3)
         return functional_call(net, dict(zip(names, ws)), torch.tensor([[0, 1, 2, 3]]))[0]
+
     if pad_token is None:
         assert gradcheck(logits, weights)
     else:
@@ -180,6 +193,7 @@ def test_gradients_checked_numerically(pad_token):
 
 # what is dropped
 
+
 def watch(net, x):
     "What each dropout makes of `x`, and the weights that each layer works with"
     seen, (encoder, decoder) = {}, net
@@ -187,12 +201,15 @@ def watch(net, x):
     def keep(name):
         def hook(module, inputs, output):
             seen[name] = output.detach()
+
         return hook
 
     def keep_weights(name):
         def hook(lstm, inputs):
             seen[name] = lstm.weight_hh_l0.detach()
+
         return hook
+
     spots = dict(embed=encoder.embed_dp, input=encoder.input_dp, output=decoder.output_dp)
     hooks = [module.register_forward_hook(keep(name)) for name, module in spots.items()]
     for i, module in enumerate(encoder.hidden_dps):
@@ -211,14 +228,14 @@ def test_what_each_mask_drops(seed, n_layers):
     "Words as a whole and wherever they stand; units for all steps; single weights"
     torch.manual_seed(seed)
     config = dict(emb_sz=6, n_hid=7, n_layers=n_layers, pad_token=None)
-    net = AWDLanguageModel(30, config | dict.fromkeys(probabilities, .4))
+    net = AWDLanguageModel(30, config | dict.fromkeys(probabilities, 0.4))
     x = torch.randint(0, 8, (3, 12))
     zero = {name: o == 0 for name, o in watch(net, x).items()}
     gone = zero['embed'].all(-1)
     assert torch.equal(gone, zero['embed'].any(-1))
     for word in x.unique():
         assert gone[x == word].unique().numel() == 1
-    for name in ['output', *(f'hidden{i}' for i in range(n_layers-1))]:
+    for name in ['output', *(f'hidden{i}' for i in range(n_layers - 1))]:
         assert torch.equal(zero[name].all(1), zero[name].any(1))
     for row, lost in zip(zero['input'], gone):
         kept = row[~lost]
@@ -232,7 +249,7 @@ def test_what_each_mask_drops(seed, n_layers):
 
 def test_masks_differ_between_rows_and_batches():
     torch.manual_seed(0)
-    config = dict(emb_sz=40, n_hid=40, n_layers=2) | dict.fromkeys(probabilities, .5)
+    config = dict(emb_sz=40, n_hid=40, n_layers=2) | dict.fromkeys(probabilities, 0.5)
     net = AWDLanguageModel(30, config)
     first, second = watch(net, some_ids()), watch(net, some_ids())
     for name in ('input', 'hidden0', 'output', 'weight0', 'weight1'):
@@ -242,7 +259,7 @@ def test_masks_differ_between_rows_and_batches():
 
 
 def test_nothing_is_dropped_in_evaluation():
-    net = AWDLanguageModel(30, small, 2.).eval()
+    net = AWDLanguageModel(30, small, 2.0).eval()
     assert not any((o == 0).any() for name, o in watch(net, some_ids()).items())
     net.reset()
     first = net(some_ids())[0]
@@ -260,13 +277,14 @@ def test_the_dropouts_are_ours():
 
 # sizes, state, copies
 
+
 @few
 @given(v=st.integers(1, 40), n=st.integers(1, 24), n_layers=st.integers(1, 3))
 def test_as_many_weights_as_lmmodel7(v, n, n_layers):
     config = dict(emb_sz=n, n_hid=n, n_layers=n_layers, pad_token=None)
-    models = AWDLanguageModel(v, config), LMModel7(v, n, n_layers, .4)
-    expected = v*n + n_layers*4*(2*n*n + 2*n) + v
-    assert [sum(p.numel() for p in m.parameters()) for m in models] == [expected]*2
+    models = AWDLanguageModel(v, config), LMModel7(v, n, n_layers, 0.4)
+    expected = v * n + n_layers * 4 * (2 * n * n + 2 * n) + v
+    assert [sum(p.numel() for p in m.parameters()) for m in models] == [expected] * 2
 
 
 @few
@@ -279,7 +297,7 @@ def test_the_state_goes_on(sizes, cut, seed):
     net.reset()
     parts = [net(x[:, :cut])[0], net(x[:, cut:])[0]]
     assert torch.allclose(torch.cat(parts, 1), whole, atol=1e-5)
-    *inner, last = [sizes['n_hid']]*(sizes['n_layers']-1) + [sizes['emb_sz']]
+    *inner, last = [sizes['n_hid']] * (sizes['n_layers'] - 1) + [sizes['emb_sz']]
     shapes = [(1, 4, n) for n in [*inner, last] for _ in range(2)]
     assert [tuple(o.shape) for o in net[0].h] == shapes
     assert not any(o.requires_grad for o in net[0].h)
@@ -302,16 +320,17 @@ def test_tied_or_not(tied, bias):
     assert (decoder.h_o.weight is encoder.i_h.weight) == tied
     assert (decoder.h_o.bias is not None) == bias
     for w in (encoder.i_h.weight, decoder.h_o.weight):
-        assert w.abs().max() <= .1 and w.std().item() == pytest.approx(.2/12**.5, rel=.1)
+        assert w.abs().max() <= 0.1 and w.std().item() == pytest.approx(0.2 / 12**0.5, rel=0.1)
 
 
 # errors, each with the name of the argument
+
 
 def encoder(**changes):
     return AWDLSTM(**(dict(vocab_sz=30, emb_sz=8, n_hid=8, n_layers=2) | changes))
 
 
-def model(config=None, drop_mult=1.):
+def model(config=None, drop_mult=1.0):
     return AWDLanguageModel(30, config, drop_mult)
 
 
@@ -319,31 +338,49 @@ net = AWDLanguageModel(30, dict(emb_sz=8, n_hid=8, n_layers=2, pad_token=None))
 wrong = {
     'n_hid': (lambda: encoder(n_hid=0), ValueError, 'n_hid: must be a whole number of at least 1'),
     'n_layers': (lambda: encoder(n_layers=0), ValueError, 'n_layers: must be a whole number'),
-    'pad too high': (lambda: encoder(pad_token=30), ValueError,
-                     'pad_token: must be an id from 0 to 29 or None, not 30'),
+    'pad too high': (
+        lambda: encoder(pad_token=30),
+        ValueError,
+        'pad_token: must be an id from 0 to 29 or None, not 30',
+    ),
     'pad negative': (lambda: encoder(pad_token=-1), ValueError, 'pad_token: must be an id from 0'),
-    'pad a float': (lambda: encoder(pad_token=1.), ValueError,
-                    'pad_token: must be an id from 0 to 29 or None, not 1.0'),
+    'pad a float': (
+        lambda: encoder(pad_token=1.0),
+        ValueError,
+        'pad_token: must be an id from 0 to 29 or None, not 1.0',
+    ),
     'pad a bool': (lambda: encoder(pad_token=True), ValueError, 'or None, not True'),
     'weight_p': (lambda: encoder(weight_p=1.5), ValueError, 'weight_p: must be a probability'),
-    'output_p': (lambda: Decoder(8, 30, -.1), ValueError, 'output_p: must be a probability'),
-    'tie_to': (lambda: Decoder(8, 30, tie_to=nn.Embedding(30, 9)), ValueError,
-               r'tie_to: must be 30 × 8, not \(30, 9\)'),
-    'unknown key': (lambda: model(dict(n_hidden=8)), ValueError,
-                    'config: has no n_hidden; there are emb_sz, n_hid, n_layers, pad_token'),
+    'output_p': (lambda: Decoder(8, 30, -0.1), ValueError, 'output_p: must be a probability'),
+    'tie_to': (
+        lambda: Decoder(8, 30, tie_to=nn.Embedding(30, 9)),
+        ValueError,
+        r'tie_to: must be 30 × 8, not \(30, 9\)',
+    ),
+    'unknown key': (
+        lambda: model(dict(n_hidden=8)),
+        ValueError,
+        'config: has no n_hidden; there are emb_sz, n_hid, n_layers, pad_token',
+    ),
     'bidir': (lambda: model(dict(bidir=True)), ValueError, 'config: bidir must be False'),
     'a list': (lambda: model([8]), TypeError, 'config: must be a dict, not list'),
-    'a wrong p': (lambda: model(dict(input_p=2.)), ValueError, 'input_p: must be a probability'),
+    'a wrong p': (lambda: model(dict(input_p=2.0)), ValueError, 'input_p: must be a probability'),
     'negative': (lambda: model(drop_mult=-1), ValueError, 'drop_mult: must be a number of at'),
     'nan': (lambda: model(drop_mult=float('nan')), ValueError, 'drop_mult: must be a number'),
     'a bool': (lambda: model(drop_mult=True), ValueError, 'drop_mult: must be a number'),
-    'too large': (lambda: model(drop_mult=5), ValueError,
-                  'drop_mult: 5 times input_p 0.25 is above 1'),
+    'too large': (
+        lambda: model(drop_mult=5),
+        ValueError,
+        'drop_mult: 5 times input_p 0.25 is above 1',
+    ),
     'one row': (lambda: net(some_ids()[0]), ValueError, 'x: must be bs × sl'),
     'no ids': (lambda: net(some_ids().float()), TypeError, 'not torch.float32'),
-    'unknown ids': (lambda: net(some_ids()+30), IndexError, 'from 0 to 29'),
-    'activations': (lambda: net[1](torch.zeros(4, 10, 9)), ValueError,
-                    r'h: must be bs × sl × 8, not of shape \(4, 10, 9\)'),
+    'unknown ids': (lambda: net(some_ids() + 30), IndexError, 'from 0 to 29'),
+    'activations': (
+        lambda: net[1](torch.zeros(4, 10, 9)),
+        ValueError,
+        r'h: must be bs × sl × 8, not of shape \(4, 10, 9\)',
+    ),
     'two dimensions': (lambda: net[1](torch.zeros(4, 8)), ValueError, 'h: must be bs × sl × 8'),
 }
 
@@ -357,11 +394,13 @@ def test_one_line_says_what_is_wrong(case):
 
 
 @few
-@given(drop_mult=st.floats(0, 10), ps=st.fixed_dictionaries(
-    {name: st.floats(0, 1) for name in probabilities}))
+@given(
+    drop_mult=st.floats(0, 10),
+    ps=st.fixed_dictionaries({name: st.floats(0, 1) for name in probabilities}),
+)
 def test_no_probability_passes_one(drop_mult, ps):
     config = dict(emb_sz=4, n_hid=4, n_layers=2) | ps
-    high = [name for name, p in ps.items() if p*drop_mult > 1]
+    high = [name for name, p in ps.items() if p * drop_mult > 1]
     if not high:
         model(config, drop_mult)
     else:
@@ -371,6 +410,7 @@ def test_no_probability_passes_one(drop_mult, ps):
 
 
 # where ours differs on purpose, and that it still does
+
 
 def not_trained(encoder, table):
     "Ids whose row gets no gradient when all are read"
@@ -392,7 +432,7 @@ def test_which_words_these_are():
     share = pd.Series(tokens).value_counts(normalize=True)
     vocab = human_numbers_dls(device='cpu').vocab
     assert (vocab[1], vocab[29]) == ('.', 'thousand')
-    assert list(share.index[:1]) == ['.'] and share['thousand'] > .14
+    assert list(share.index[:1]) == ['.'] and share['thousand'] > 0.14
 
 
 def test_they_still_learn_as_outputs():
@@ -430,9 +470,9 @@ def rows_that_go_on(net, bs):
 @pytest.mark.parametrize('bs', [2, 6])
 def test_another_batch_size(bs):
     theirs, ours = twins(**small)
-    assert rows_that_go_on(ours, bs) == [False]*bs
+    assert rows_that_go_on(ours, bs) == [False] * bs
     assert rows_that_go_on(theirs, bs) == [i < 4 for i in range(bs)], outdated
-    assert rows_that_go_on(ours, 4) == [True]*4
+    assert rows_that_go_on(ours, 4) == [True] * 4
 
 
 def first_output(net, x):
@@ -444,14 +484,14 @@ def first_output(net, x):
 def test_read_backwards():
     "fastai drops weights of one direction, and its first output depends on the last word"
     torch.manual_seed(0)
-    both = fastai_awd.AWD_LSTM(30, 64, 64, 2, bidir=True, weight_p=.5)
+    both = fastai_awd.AWD_LSTM(30, 64, 64, 2, bidir=True, weight_p=0.5)
     x = some_ids()
     both(x)
     layer = both.rnns[0].module
-    assert layer.weight_hh_l0.eq(0).float().mean().item() == pytest.approx(.5, abs=.05)
+    assert layer.weight_hh_l0.eq(0).float().mean().item() == pytest.approx(0.5, abs=0.05)
     assert not layer.weight_hh_l0_reverse.eq(0).any()
     other = x.clone()
-    other[:, -1] = (x[:, -1]+1) % 30
+    other[:, -1] = (x[:, -1] + 1) % 30
     ours = AWDLanguageModel(30, small)[0]
     assert torch.equal(first_output(ours, x), first_output(ours, other))
     assert not torch.equal(first_output(both, x), first_output(both, other))
@@ -459,7 +499,7 @@ def test_read_backwards():
 
 def test_without_dropout():
     "drop_mult=0: fastai's trains, and fails when it is evaluated"
-    theirs, ours = twins(0., **small)
+    theirs, ours = twins(0.0, **small)
     for m in (theirs, ours):
         m.train()(some_ids())
         m.eval()
@@ -481,17 +521,17 @@ def test_copies():
 
 def test_probabilities_above_one():
     "fastai notices in the first batch that is trained on, ours when the model is made"
-    theirs = fastai_model(5., **small)
+    theirs = fastai_model(5.0, **small)
     theirs.eval()(some_ids())
     with pytest.raises(RuntimeError, match='got p='):
         theirs.train()(some_ids())
     with pytest.raises(ValueError, match='drop_mult: 5.0 times input_p'):
-        model(small, 5.)
+        model(small, 5.0)
 
 
 def test_a_probability_of_one():
     "All is zero; in fastai all is NaN, because zero is divided by zero"
-    theirs, ours = twins(4., **small)
+    theirs, ours = twins(4.0, **small)
     assert ours[0].input_dp.p == 1
     assert ours(some_ids())[0].isfinite().all()
     assert theirs(some_ids())[0].isnan().all(), outdated
@@ -514,7 +554,7 @@ def test_no_averaged_sgd():
 
 # the guide to fastai's source
 
-lesson = Path(rnnlm.__file__).parent.parent/'nbs/chapter/09_awd_lstm.ipynb'
+lesson = Path(rnnlm.__file__).parent.parent / 'nbs/chapter/09_awd_lstm.ipynb'
 
 
 def guide():
@@ -578,7 +618,7 @@ def test_ten_statements():
     forward = members(fastai_awd)['AWD_LSTM.forward']
     numbered = re.findall(r'\b(\d+)\. ', guide().split('ten statements')[1].split('\n\n')[1])
     assert len(list(statements(forward.body))) == 10, outdated
-    assert numbered == [str(i+1) for i in range(10)]
+    assert numbered == [str(i + 1) for i in range(10)]
 
 
 # the stored runs
@@ -596,39 +636,41 @@ def test_intervals_cover_nothing_as_often_as_they_say():
         mine[rng.choice(len(lm7), 24, replace=False)] = True
         c = compare(lm7[mine], lm7[~mine], n=1)
         covers.append(c['low'] < 0 < c['high'])
-    assert np.mean(covers) == pytest.approx(.95, abs=.04)
+    assert np.mean(covers) == pytest.approx(0.95, abs=0.04)
 
 
 def test_how_it_does_on_human_numbers():
     "Worse than `LMModel7`; without its dropouts too; and most of that is how the embedding starts"
-    for values, difference in ((awd, -.172), (plain, -.084), (wide, -.034)):
+    for values, difference in ((awd, -0.172), (plain, -0.084), (wide, -0.034)):
         c = compare(values, lm7, n=1)
-        assert c['high'] < 0 and c['difference'] == pytest.approx(difference, abs=.002)
+        assert c['high'] < 0 and c['difference'] == pytest.approx(difference, abs=0.002)
     assert compare(wide, awd, n=1)['low'] > 0
     assert compare(awd, plain, n=1)['high'] < 0
 
 
 def test_when_it_falls_behind():
     "After four epochs every run with a narrow start is behind every run with a wide one"
-    at_three = {k: reference(f'LMModel7: {k}').query('epoch == 3').accuracy
-                for k in ('AWD-LSTM', 'AWD-LSTM without dropout', 'AWD-LSTM with a wide start')}
+    at_three = {
+        k: reference(f'LMModel7: {k}').query('epoch == 3').accuracy
+        for k in ('AWD-LSTM', 'AWD-LSTM without dropout', 'AWD-LSTM with a wide start')
+    }
     narrow = pd.concat([at_three['AWD-LSTM'], at_three['AWD-LSTM without dropout']])
     assert len(narrow) == 48 and narrow.max() < at_three['AWD-LSTM with a wide start'].min()
 
 
 def test_it_has_not_learned_its_text():
-    assert finals('LMModel7: AWD-LSTM', 'train_loss').mean() == pytest.approx(.69, abs=.01)
-    assert finals('LMModel7', 'train_loss').mean() == pytest.approx(.10, abs=.01)
+    assert finals('LMModel7: AWD-LSTM', 'train_loss').mean() == pytest.approx(0.69, abs=0.01)
+    assert finals('LMModel7', 'train_loss').mean() == pytest.approx(0.10, abs=0.01)
 
 
 def test_where_embeddings_start():
     torch.manual_seed(0)
-    loud, quiet = LMModel7(30, 64, 2, .4), AWDLanguageModel(30, small)[0]
-    assert loud.i_h.weight.std().item() == pytest.approx(1, abs=.1)
-    assert quiet.i_h.weight.std().item() == pytest.approx(.2/12**.5, abs=.005)
+    loud, quiet = LMModel7(30, 64, 2, 0.4), AWDLanguageModel(30, small)[0]
+    assert loud.i_h.weight.std().item() == pytest.approx(1, abs=0.1)
+    assert quiet.i_h.weight.std().item() == pytest.approx(0.2 / 12**0.5, abs=0.005)
 
 
 def test_its_thousands_digit():
     right = errors().query("role == 'thousands digit'").groupby('model').accuracy.mean()
-    assert right['LMModel7: AWD-LSTM with a wide start'] == pytest.approx(.11, abs=.005)
-    assert right['LMModel7'] == pytest.approx(.36, abs=.005)
+    assert right['LMModel7: AWD-LSTM with a wide start'] == pytest.approx(0.11, abs=0.005)
+    assert right['LMModel7'] == pytest.approx(0.36, abs=0.005)

@@ -1,4 +1,5 @@
 """One bit moved: what a pair of runs measures, and what the survey has stored."""
+
 from functools import partial
 
 import numpy as np
@@ -8,21 +9,33 @@ import torch
 
 from rnnlm import chaos
 from rnnlm.ar_tar import RNNRegularizer
-from rnnlm.chaos import (alone, chain, growth, in_float64, left_out, move_one, pair, rivals,
-                         stored_pairs, summary, watched)
+from rnnlm.chaos import (
+    alone,
+    chain,
+    growth,
+    in_float64,
+    left_out,
+    move_one,
+    pair,
+    rivals,
+    stored_pairs,
+    summary,
+    watched,
+)
 from rnnlm.chapter import StopAfter, chapter_learner, fit
 from rnnlm.replicate.experiment import train_learner
 from rnnlm.rnn import LMModel5
 from rnnlm.tables import provenance
 from rnnlm.weight_tying import LMModel7
 
-arms = [f'LMModel7: {o}' for o in left_out+alone]
+arms = [f'LMModel7: {o}' for o in left_out + alone]
 
 
 # one bit
 
+
 def test_one_weight_moves_by_one_bit():
-    model = LMModel7(30, 8, 2, .4)
+    model = LMModel7(30, 8, 2, 0.4)
     before = [p.detach().clone() for p in model.parameters()]
     state = torch.get_rng_state()
     move_one(model)
@@ -48,8 +61,10 @@ def test_several_steps_are_several_bits():
 
 # a pair
 
-@pytest.mark.parametrize('model, dtype', [('LMModel4', 'float32'), ('LMModel4', 'float64'),
-                                          ('LMModel7', 'float32')])
+
+@pytest.mark.parametrize(
+    'model, dtype', [('LMModel4', 'float32'), ('LMModel4', 'float64'), ('LMModel7', 'float32')]
+)
 def test_nothing_moved_is_a_distance_of_nothing(model, dtype):
     "With dropout too: both runs draw the same masks"
     table = pair(model, 0, steps=0, epochs=1, dtype=dtype)
@@ -74,6 +89,7 @@ def single():
 def test_watching_changes_nothing(single):
     def make_learner():
         return chapter_learner('LMModel7').add_cb(StopAfter(1))
+
     frame, weights = single
     plain = train_learner(make_learner, partial(fit, model='LMModel7'), 3)
     pd.testing.assert_frame_equal(frame, plain, check_exact=True)
@@ -85,21 +101,24 @@ def test_float64_is_the_same_training(single):
     double, _ = watched('LMModel7', 3, epochs=1, dtype='float64')
     assert (single[0] - double).abs().to_numpy().max() < 1e-3
     found = [o for o in in_float64('LMModel7').cbs if isinstance(o, RNNRegularizer)]
-    assert [(o.alpha, o.beta) for o in found] == [(2., 1.)]
+    assert [(o.alpha, o.beta) for o in found] == [(2.0, 1.0)]
     assert not any(isinstance(o, RNNRegularizer) for o in in_float64('LMModel6').cbs)
 
 
-@pytest.mark.parametrize('change, message', [
-    (dict(model='LMModel8'), r"^model: 'LMModel8' is unknown"),
-    (dict(seed=-1), '^seed: must be a whole number'),
-    (dict(seed=.5), '^seed: must be a whole number'),
-    (dict(steps=-1), '^steps: must be a whole number'),
-    (dict(steps=1.), '^steps: must be a whole number'),
-    (dict(epochs=0), '^epochs: must be a whole number'),
-    (dict(epochs=16), '^epochs: the chapter trains for 15'),
-    (dict(dtype='float16'), "^dtype: must be float32 or float64, not 'float16'"),
-    (dict(dtype=torch.float32), '^dtype: must be float32 or float64'),
-])
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (dict(model='LMModel8'), r"^model: 'LMModel8' is unknown"),
+        (dict(seed=-1), '^seed: must be a whole number'),
+        (dict(seed=0.5), '^seed: must be a whole number'),
+        (dict(steps=-1), '^steps: must be a whole number'),
+        (dict(steps=1.0), '^steps: must be a whole number'),
+        (dict(epochs=0), '^epochs: must be a whole number'),
+        (dict(epochs=16), '^epochs: the chapter trains for 15'),
+        (dict(dtype='float16'), "^dtype: must be float32 or float64, not 'float16'"),
+        (dict(dtype=torch.float32), '^dtype: must be float32 or float64'),
+    ],
+)
 def test_bad_arguments(change, message):
     with pytest.raises(ValueError, match=message) as e:
         pair(**{**dict(model='LMModel5', seed=0, epochs=1), **change})
@@ -108,17 +127,18 @@ def test_bad_arguments(change, message):
 
 # growth
 
+
 def test_growth_of_a_straight_line():
-    table = pd.DataFrame(dict(distance=1e-8*3.**np.arange(8)))
+    table = pd.DataFrame(dict(distance=1e-8 * 3.0 ** np.arange(8)))
     assert growth(table) == pytest.approx(3)
 
 
 def test_growth_looks_no_further_than_where_it_is_full():
-    table = pd.DataFrame(dict(distance=[1e-8, 1e-6, 1e-4, 1e-2, .1, .1, .1]))
+    table = pd.DataFrame(dict(distance=[1e-8, 1e-6, 1e-4, 1e-2, 0.1, 0.1, 0.1]))
     assert growth(table) == pytest.approx(100)
 
 
-@pytest.mark.parametrize('distance', [[0., 0., 0.], [1e-8]])
+@pytest.mark.parametrize('distance', [[0.0, 0.0, 0.0], [1e-8]])
 def test_no_growth_where_there_is_none(distance):
     with pytest.raises(ValueError, match='^one: '):
         growth(pd.DataFrame(dict(distance=distance)))
@@ -126,23 +146,29 @@ def test_no_growth_where_there_is_none(distance):
 
 # the table
 
-@pytest.mark.parametrize('model', chain+arms+rivals)
+
+@pytest.mark.parametrize('model', chain + arms + rivals)
 def test_stored_pairs_are_whole(model):
     dtypes = ['float32', 'float64'] if model in chain else ['float32']
     for dtype in dtypes:
         pairs = stored_pairs(model, dtype)
         n = 4 if dtype == 'float64' and model in chain[2:] else 8
         assert pairs.seed.nunique() == n
-        assert [list(o.epoch) for _, o in pairs.groupby('seed')] == [list(range(16))]*n
+        assert [list(o.epoch) for _, o in pairs.groupby('seed')] == [list(range(16))] * n
         assert (pairs.distance > 0).all() and (pairs.distance < 2).all()
         assert pairs[pairs.epoch > 0].notna().all(axis=None)
         start = pairs[pairs.epoch == 0].distance
         assert (start < dict(float32=1e-7, float64=1e-15)[dtype]).all()
 
 
-@pytest.mark.parametrize('args, message', [(('LMModel8',), '^model: '),
-                                           (('LMModel7', 'float16'), '^dtype: '),
-                                           (('LMModel7: no tying', 'float64'), '^dtype: ')])
+@pytest.mark.parametrize(
+    'args, message',
+    [
+        (('LMModel8',), '^model: '),
+        (('LMModel7', 'float16'), '^dtype: '),
+        (('LMModel7: no tying', 'float64'), '^dtype: '),
+    ],
+)
 def test_what_is_not_stored(args, message):
     with pytest.raises(ValueError, match=message):
         stored_pairs(*args)
@@ -154,22 +180,23 @@ def ends(name):
 
 def test_the_chain():
     "LMModel6 ends far apart and LMModel7 close, in float64 too"
-    assert ends('LMModel6').min() > 1000*ends('LMModel7').max()
+    assert ends('LMModel6').min() > 1000 * ends('LMModel7').max()
     doubles = {o: stored_pairs(o, 'float64').query('epoch == 15').distance for o in chain}
-    assert doubles['LMModel6'].min() > .01
+    assert doubles['LMModel6'].min() > 0.01
     assert max(doubles[o].max() for o in ('LMModel4', 'LMModel5', 'LMModel7')) < 1e-8
-    assert ends('LMModel4').min() > .01
+    assert ends('LMModel4').min() > 0.01
 
 
 def test_tying_and_a_penalty():
-    "Without tying it is chaotic; without one other part it is not; without both penalties in between"
+    """Without tying it is chaotic; without one other part it is not; without both penalties in
+    between"""
     calm = [o for o in left_out if o not in ('no tying', 'no penalties')]
-    assert max(ends(f'LMModel7: {o}').max() for o in calm) < .01
-    assert ends('LMModel7: no tying').min() > .01
-    assert .001 < ends('LMModel7: no penalties').median() < .1
-    assert .001 < ends('LMModel7: tying alone').median() < .1
+    assert max(ends(f'LMModel7: {o}').max() for o in calm) < 0.01
+    assert ends('LMModel7: no tying').min() > 0.01
+    assert 0.001 < ends('LMModel7: no penalties').median() < 0.1
+    assert 0.001 < ends('LMModel7: tying alone').median() < 0.1
     others = [o for o in alone if o != 'tying alone']
-    assert min(ends(f'LMModel7: {o}').median() for o in others) > .1
+    assert min(ends(f'LMModel7: {o}').median() for o in others) > 0.1
 
 
 def test_provenance():
@@ -189,18 +216,20 @@ def test_survey_stores_and_resumes(tmp_path, monkeypatch, capsys):
     for name in ('left_out', 'alone', 'rivals'):
         monkeypatch.setattr(chaos, name, [])
     monkeypatch.setattr(chaos, 'pair', quick)
-    to = tmp_path/'few.csv.gz'
-    table = chaos.survey(2, tmp_path/'runs', to)
-    assert len(table) == (4*2 + 2*2 + 2*1)*3
-    again = chaos.survey(2, tmp_path/'runs', to)
+    to = tmp_path / 'few.csv.gz'
+    table = chaos.survey(2, tmp_path / 'runs', to)
+    assert len(table) == (4 * 2 + 2 * 2 + 2 * 1) * 3
+    again = chaos.survey(2, tmp_path / 'runs', to)
     assert '8 of 8 runs are done already' in capsys.readouterr().out
     pd.testing.assert_frame_equal(table, again)
     pd.testing.assert_frame_equal(pd.read_csv(to), table, rtol=1e-3, check_dtype=False)
-    assert (tmp_path/'few.json').exists()
+    assert (tmp_path / 'few.json').exists()
 
 
 def quick(model, seed, dtype='float32'):
     "What `pair` gives, without training"
     noise = np.random.default_rng(seed).random(3)
-    gap = [np.nan, .5, .25]
-    return pd.DataFrame(dict(epoch=range(3), distance=noise, train_gap=gap, valid_gap=gap, accuracy_gap=gap))
+    gap = [np.nan, 0.5, 0.25]
+    return pd.DataFrame(
+        dict(epoch=range(3), distance=noise, train_gap=gap, valid_gap=gap, accuracy_gap=gap)
+    )

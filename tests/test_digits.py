@@ -1,4 +1,5 @@
-"""The golden lane: printed tables come back from the states in which they began, and from no other."""
+"""The golden lane: printed tables come back from the states where they began, and from no other."""
+
 from functools import partial
 
 import numpy as np
@@ -9,7 +10,7 @@ from torch import nn
 
 from rnnlm.chapter import chapter_learner, fit
 from rnnlm.cpu_dropout import CPUDropout, masks, mcg31, mkl_mask, serial_mask
-from rnnlm.digits import (Golden, agreement, find_state, goldens, run_at, untied)
+from rnnlm.digits import Golden, agreement, find_state, goldens, run_at, untied
 from rnnlm.generator import as_numpy, at_state, draws, place, skip
 from rnnlm.lstm_lm import LMModel6
 from rnnlm.tables import curves, published, reader, stored
@@ -19,12 +20,13 @@ by_name = {o.name: o for o in goldens}
 
 # The golden lane
 
+
 @pytest.mark.parametrize('golden', goldens, ids=list(by_name))
 def test_printed_rows_come_back(golden):
     run = golden.train()
     apart = agreement(run, golden.printed)
-    assert golden.returned(run), apart.difference[:golden.rows]
-    assert apart.difference[0] < 5e-6                              # wherever we looked
+    assert golden.returned(run), apart.difference[: golden.rows]
+    assert apart.difference[0] < 5e-6  # wherever we looked
 
 
 @pytest.mark.parametrize('golden', goldens, ids=list(by_name))
@@ -40,14 +42,26 @@ def test_another_initialisation_does_not_pass():
         for layer in learn.model.rnn.all_weights:
             nn.init.orthogonal_(layer[1])
         return learn
+
     golden = by_name['Table 1']
-    found = find_state(lambda: orthogonal(chapter_learner('LMModel5')), partial(fit, model='LMModel5'),
-                       golden.printed[:1], [golden.n])
+    found = find_state(
+        lambda: orthogonal(chapter_learner('LMModel5')),
+        partial(fit, model='LMModel5'),
+        golden.printed[:1],
+        [golden.n],
+    )
     assert found.difference[0] > 1e-2
 
 
-@pytest.mark.parametrize('change', [dict(dropout=None), dict(dropout='logical'), dict(options={}),
-                                    dict(options=dict(alpha=2., beta=0.))])
+@pytest.mark.parametrize(
+    'change',
+    [
+        dict(dropout=None),
+        dict(dropout='logical'),
+        dict(options={}),
+        dict(options=dict(alpha=2.0, beta=0.0)),
+    ],
+)
 def test_another_dropout_or_penalty_does_not_pass(change):
     "Reader 9's run needs MKL's masks, and no penalties"
     golden = by_name['reader 9, LMModel7']
@@ -63,15 +77,19 @@ def test_tolerances_are_what_was_measured():
     for golden in goldens:
         assert golden.tolerance < 2e-3
         worst = seen[(seen.name == golden.name) & (seen.epoch < golden.rows)].difference.max()
-        assert worst < 2e-4                                        # one prediction is 8.1e-5
+        assert worst < 2e-4  # one prediction is 8.1e-5
 
 
 def test_a_table_that_is_made_up_is_not_found():
     "The mean of two printed rows, over as many candidates as the notebook tries"
     both = [published('LMModel5')[:1], reader('LMModel5', 3)[:1]]
-    middle = both[0].assign(**{o: (both[0][o] + both[1][o])/2 for o in curves})
-    found = find_state(partial(chapter_learner, 'LMModel5'), partial(fit, model='LMModel5'), middle,
-                       [0, 2, 20_510, 20_570, 41_140, 16_094, 8_090, 32_254])
+    middle = both[0].assign(**{o: (both[0][o] + both[1][o]) / 2 for o in curves})
+    found = find_state(
+        partial(chapter_learner, 'LMModel5'),
+        partial(fit, model='LMModel5'),
+        middle,
+        [0, 2, 20_510, 20_570, 41_140, 16_094, 8_090, 32_254],
+    )
     assert found.difference.min() > 1e-3
 
 
@@ -79,16 +97,17 @@ def test_returned_can_say_no():
     golden = by_name['Table 2']
     assert golden.returned(golden.printed)
     late = golden.printed.copy()
-    late.loc[late.epoch >= golden.rows, 'valid_loss'] += 1         # rounding has taken over there
+    late.loc[late.epoch >= golden.rows, 'valid_loss'] += 1  # rounding has taken over there
     assert golden.returned(late)
     early = golden.printed.copy()
-    early.loc[1, 'valid_loss'] += 1.1*golden.tolerance
+    early.loc[1, 'valid_loss'] += 1.1 * golden.tolerance
     assert not golden.returned(early)
 
 
 # The generator
 
-@pytest.mark.parametrize('n', [0, 1, 623, 624, 625, 2**20-1, 2**20, 2**20+3, 3_000_000])
+
+@pytest.mark.parametrize('n', [0, 1, 623, 624, 625, 2**20 - 1, 2**20, 2**20 + 3, 3_000_000])
 def test_place_is_what_at_state_set(n):
     at_state(n)
     assert place() == n
@@ -99,7 +118,7 @@ def test_place_is_what_at_state_set(n):
 def test_the_twin_deals_what_torch_deals():
     for n in (0, 5, 624, 100_003):
         at_state(n)
-        low = as_numpy().random_raw(700) & 0x7fffffff
+        low = as_numpy().random_raw(700) & 0x7FFFFFFF
         assert torch.empty(700, dtype=torch.int32).random_().tolist() == low.tolist()
 
 
@@ -119,11 +138,14 @@ def test_draws_leaves_the_generator_alone():
 
 # Dropout's three kinds
 
+
 def test_mcg31_is_mkls():
     "Asked of MKL 2026 itself: `vdRngUniform` on a stream of VSL_BRNG_MCG31"
-    said = {1608637542: [.749080229, .724823114, .267272816, .432183571, .479307940],
-            42: [.000000020, .148978870, .165233338, .667814705, .404618697],
-            2**32-1: [.000000000, .527356640, .384886508, .134947969, .223919493]}
+    said = {
+        1608637542: [0.749080229, 0.724823114, 0.267272816, 0.432183571, 0.479307940],
+        42: [0.000000020, 0.148978870, 0.165233338, 0.667814705, 0.404618697],
+        2**32 - 1: [0.000000000, 0.527356640, 0.384886508, 0.134947969, 0.223919493],
+    }
     for start, uniform in said.items():
         assert np.abs(mcg31(start, 5) - uniform).max() < 6e-10
 
@@ -131,60 +153,70 @@ def test_mcg31_is_mkls():
 def test_mkl_mask_is_mkls():
     "`viRngBernoulli` with 0.6 on the stream that 1608637542, the first draw of seed 42, begins"
     at_state(0)
-    mask = mkl_mask((65536,), .6)
+    mask = mkl_mask((65536,), 0.6)
     assert mask.sum() == 39_266 and place() == 1
     first = int(''.join(str(int(o)) for o in mask[:64]), 2)
-    assert first == 0x3fa3b5bfa63f7cf1
+    assert first == 0x3FA3B5BFA63F7CF1
 
 
 @pytest.mark.parametrize('order', ['memory', 'logical'])
 def test_serial_masks_are_torchs(order):
     x = torch.ones(16, 64, 64).transpose(0, 1) if order == 'memory' else torch.ones(64, 16, 64)
     at_state(77)
-    theirs = nn.Dropout(.4)(x) > 0
+    theirs = nn.Dropout(0.4)(x) > 0
     n = place()
     at_state(77)
-    assert (serial_mask((64, 16, 64), .6, order) == theirs.numpy()).all()
-    assert place() == n == 77 + 2*65536
+    assert (serial_mask((64, 16, 64), 0.6, order) == theirs.numpy()).all()
+    assert place() == n == 77 + 2 * 65536
 
 
 @pytest.mark.parametrize('kind', list(masks))
 def test_cpu_dropout_is_a_dropout(kind):
-    drop, x = CPUDropout(.4, kind), torch.ones(64, 16, 64)
+    drop, x = CPUDropout(0.4, kind), torch.ones(64, 16, 64)
     torch.manual_seed(0)
     kept = drop(x)
     values = kept.unique()
-    assert len(values) == 2 and values[0] == 0 and values[1] == pytest.approx(1/.6)
-    assert abs((kept > 0).float().mean() - .6) < .01               # five standard errors
-    assert drop.eval()(x) is x and CPUDropout(0., kind)(x) is x
-    assert draws(drop.train(), x) == (1 if kind == 'mkl' else 2*x.numel())
+    assert len(values) == 2 and values[0] == 0 and values[1] == pytest.approx(1 / 0.6)
+    assert abs((kept > 0).float().mean() - 0.6) < 0.01  # five standard errors
+    assert drop.eval()(x) is x and CPUDropout(0.0, kind)(x) is x
+    assert draws(drop.train(), x) == (1 if kind == 'mkl' else 2 * x.numel())
 
 
 def test_cpu_dropout_passes_gradients():
     x = torch.ones(2, 3, 4, requires_grad=True)
-    out = CPUDropout(.5, 'serial')(x)
+    out = CPUDropout(0.5, 'serial')(x)
     out.sum().backward()
     assert torch.equal(x.grad, out.detach())
 
 
 # What can't be meant
 
-@pytest.mark.parametrize('call, said', [
-    (lambda: at_state(-1), 'n: must be a whole number'),
-    (lambda: at_state(1.5), 'n: must be a whole number'),
-    (lambda: at_state(0, 2**32), 'seed: must be a whole number'),
-    (lambda: skip(True), 'n: must be a whole number'),
-    (lambda: place('x'), 'seed: must be a whole number'),
-    (lambda: CPUDropout(1.2, 'mkl'), 'p: must be a probability'),
-    (lambda: CPUDropout(.4, 'intel'), 'kind: '),
-    (lambda: serial_mask((2, 3, 4), .6, 'sideways'), 'order: '),
-    (lambda: run_at(-2, 'LMModel5', 1), 'n: must be a whole number'),
-    (lambda: run_at(0, 'LMModel9', 1), 'model: '),
-    (lambda: find_state(None, None, published('LMModel5')[:1], []), 'candidates: there are none'),
-    (lambda: find_state(None, None, published('LMModel5')[1:2], [0]), 'printed: needs'),
-    (lambda: find_state(None, None, pd.DataFrame(), [0]), 'printed: needs'),
-    (lambda: agreement(published('LMModel5'), published('LMModel5').assign(epoch=99)), 'printed: has no epoch'),
-])
+
+@pytest.mark.parametrize(
+    'call, said',
+    [
+        (lambda: at_state(-1), 'n: must be a whole number'),
+        (lambda: at_state(1.5), 'n: must be a whole number'),
+        (lambda: at_state(0, 2**32), 'seed: must be a whole number'),
+        (lambda: skip(True), 'n: must be a whole number'),
+        (lambda: place('x'), 'seed: must be a whole number'),
+        (lambda: CPUDropout(1.2, 'mkl'), 'p: must be a probability'),
+        (lambda: CPUDropout(0.4, 'intel'), 'kind: '),
+        (lambda: serial_mask((2, 3, 4), 0.6, 'sideways'), 'order: '),
+        (lambda: run_at(-2, 'LMModel5', 1), 'n: must be a whole number'),
+        (lambda: run_at(0, 'LMModel9', 1), 'model: '),
+        (
+            lambda: find_state(None, None, published('LMModel5')[:1], []),
+            'candidates: there are none',
+        ),
+        (lambda: find_state(None, None, published('LMModel5')[1:2], [0]), 'printed: needs'),
+        (lambda: find_state(None, None, pd.DataFrame(), [0]), 'printed: needs'),
+        (
+            lambda: agreement(published('LMModel5'), published('LMModel5').assign(epoch=99)),
+            'printed: has no epoch',
+        ),
+    ],
+)
 def test_one_line_says_what_is_wrong(call, said):
     with pytest.raises(ValueError, match='^' + said) as e:
         call()

@@ -1,4 +1,5 @@
 """One contract for fastai's learners and for ours: the same bits, events and refusals."""
+
 import io
 import warnings
 from contextlib import redirect_stdout
@@ -7,9 +8,17 @@ from functools import partial
 import fastai.callback.fp16  # noqa: F401, puts to_fp16 on Learner
 import pytest
 import torch
-from fastai.callback.core import (Callback, CancelBackwardException, CancelBatchException,
-                                  CancelEpochException, CancelFitException, CancelStepException,
-                                  CancelTrainException, CancelValidException, FetchPredsCallback)
+from fastai.callback.core import (
+    Callback,
+    CancelBackwardException,
+    CancelBatchException,
+    CancelEpochException,
+    CancelFitException,
+    CancelStepException,
+    CancelTrainException,
+    CancelValidException,
+    FetchPredsCallback,
+)
 from fastai.callback.rnn import ModelResetter
 from fastai.callback.schedule import *  # noqa: F403, puts fit_one_cycle and fine_tune on Learner
 from fastai.callback.training import GradientAccumulation, GradientClip
@@ -32,8 +41,12 @@ plain = {'fastai': Learner, 'lean': LeanLearner}
 text = {'fastai': TextLearner, 'lean': LeanTextLearner}
 losses = {'fastai': CrossEntropyLossFlat, 'lean': FlatLoss}
 optimisers = {'fastai': Adam, 'lean': LeanAdam}
-models = {'LMModel4': (LMModel4, (16,)), 'LMModel5': (LMModel5, (16, 2)),
-          'LMModel6': (LMModel6, (16, 2)), 'LMModel7': (LMModel7, (16, 2, .4))}
+models = {
+    'LMModel4': (LMModel4, (16,)),
+    'LMModel5': (LMModel5, (16, 2)),
+    'LMModel6': (LMModel6, (16, 2)),
+    'LMModel7': (LMModel7, (16, 2, 0.4)),
+}
 
 
 @pytest.fixture(scope='module')
@@ -65,13 +78,20 @@ def quietly(learn, what, *args, **kwargs):
 def trail(learn):
     "All that a fit leaves: records, weights, the states of the optimiser and the generator"
     rec = learn.recorder
-    numbers = dict(values=[[float(o) for o in row] for row in rec.values], lrs=list(rec.lrs),
-                   losses=[float(o) for o in rec.losses], names=list(rec.metric_names),
-                   hypers=[dict(o) for o in learn.opt.hypers])
+    numbers = dict(
+        values=[[float(o) for o in row] for row in rec.values],
+        lrs=list(rec.lrs),
+        losses=[float(o) for o in rec.losses],
+        names=list(rec.metric_names),
+        hypers=[dict(o) for o in learn.opt.hypers],
+    )
     state = [o for s in learn.opt.state_dict()['state'] for o in s.items()]
     numbers['state'] = [o for o in state if not isinstance(o[1], torch.Tensor)]
-    tensors = [*learn.model.state_dict().values(), torch.random.get_rng_state(),
-               *(o for _, o in state if isinstance(o, torch.Tensor))]
+    tensors = [
+        *learn.model.state_dict().values(),
+        torch.random.get_rng_state(),
+        *(o for _, o in state if isinstance(o, torch.Tensor)),
+    ]
     return numbers, [o.clone() for o in tensors]
 
 
@@ -92,19 +112,21 @@ def assert_same(f):
 
 # the same bits
 
+
 @pytest.mark.parametrize('model', models)
 def test_two_epochs(dls, model):
     def f(kind):
         learn = make(kind, dls, model)
-        quietly(learn, 'fit_one_cycle', 2, 1e-2, wd=.1)
+        quietly(learn, 'fit_one_cycle', 2, 1e-2, wd=0.1)
         return trail(learn)
+
     numbers, _ = assert_same(f)
-    assert len(numbers['values']) == 2 and len(numbers['losses']) == 2*len(dls.train)
+    assert len(numbers['values']) == 2 and len(numbers['losses']) == 2 * len(dls.train)
 
 
 def test_the_comparison_notices_a_difference(dls):
     trails = []
-    for lr in (1e-2, 1e-2*(1+1e-6)):
+    for lr in (1e-2, 1e-2 * (1 + 1e-6)):
         learn = make('lean', dls)
         quietly(learn, 'fit', 1, lr)
         trails.append(trail(learn))
@@ -113,6 +135,7 @@ def test_the_comparison_notices_a_difference(dls):
 
 def test_chain_of_learners(dls):
     "One after the other, from the state where the one before left the generator"
+
     def f(kind):
         torch.manual_seed(3)
         trails = []
@@ -121,6 +144,7 @@ def test_chain_of_learners(dls):
             quietly(learn, 'fit_one_cycle', 1, 1e-2)
             trails.append(trail(learn))
         return trails
+
     for a, b in zip(f('fastai'), f('lean')):
         assert_equal(a, b)
 
@@ -130,10 +154,11 @@ def test_several_fits_in_a_row(dls, model):
     def f(kind):
         learn = make(kind, dls, model)
         quietly(learn, 'fit_one_cycle', 1, 1e-2)
-        quietly(learn, 'fit', 1, 1e-3, wd=.2)
+        quietly(learn, 'fit', 1, 1e-3, wd=0.2)
         quietly(learn, 'fit_flat_cos', 1, 1e-3)
         quietly(learn, 'fit', 1, reset_opt=True)
         return trail(learn)
+
     assert_same(f)
 
 
@@ -149,28 +174,38 @@ def test_get_preds(dls, model, kwargs):
         learn = make(kind, dls, model)
         quietly(learn, 'fit', 1, 1e-2)
         got = quietly(learn, 'get_preds', **kwargs)
-        quietly(learn, 'fit', 1, 1e-2)                             # and the learner is as it was
+        quietly(learn, 'fit', 1, 1e-2)  # and the learner is as it was
         return quietly(learn, 'validate'), [*got, *trail(learn)[1]]
+
     numbers, tensors = assert_same(f)
     assert len(numbers) == 2 and len(tensors[0]) == len(dls.valid_ds)
 
 
 def test_fetching_predictions_in_the_middle_of_a_fit(dls):
     "Events within events"
+
     def f(kind):
         fetch = FetchPredsCallback()
         learn = make(kind, dls, cbs=[fetch])
         quietly(learn, 'fit', 2, 1e-2)
         return trail(learn)[0], [*fetch.preds, *trail(learn)[1]]
+
     assert_same(f)
 
 
 # losses
 
-options = [dict(), dict(weight=torch.linspace(.1, 2, 30)), dict(ignore_index=3),
-           dict(label_smoothing=.1), dict(reduction='sum'), dict(reduction='none'), dict(axis=1),
-           dict(flatten=False),
-           dict(weight=torch.linspace(.1, 2, 30), ignore_index=3, label_smoothing=.1)]
+options = [
+    dict(),
+    dict(weight=torch.linspace(0.1, 2, 30)),
+    dict(ignore_index=3),
+    dict(label_smoothing=0.1),
+    dict(reduction='sum'),
+    dict(reduction='none'),
+    dict(axis=1),
+    dict(flatten=False),
+    dict(weight=torch.linspace(0.1, 2, 30), ignore_index=3, label_smoothing=0.1),
+]
 
 
 @pytest.mark.parametrize('kwargs', options, ids=lambda o: ', '.join(o) or 'none')
@@ -224,11 +259,13 @@ def test_training_with_loss_options(dls, loss):
         quietly(learn, 'fit', 1, 1e-2)
         got = quietly(learn, 'get_preds', with_loss=True)
         return trail(learn)[0], [*got, *trail(learn)[1]]
+
     numbers, _ = assert_same(f)
     assert numbers['values'] != f('lean', {})[0]['values']
 
 
 # saving, loading, exporting
+
 
 def go_on(learn):
     "One more epoch, from a fixed state of the generator"
@@ -265,14 +302,16 @@ def test_load_without_the_optimiser(dls, kind, tmp_path):
 
 def test_state_of_another_optimiser(dls):
     "SGD with momentum has averaged gradients, and Adam goes on from them"
+
     def f(kind):
-        learn = make(kind, dls, opt_func=partial(SGD, mom=.9))
+        learn = make(kind, dls, opt_func=partial(SGD, mom=0.9))
         quietly(learn, 'fit', 1, 1e-3)
         state = learn.opt.state_dict()['state']
         learn.opt_func = optimisers[kind]
         learn.create_opt()
         learn.opt.load_state_dict(dict(state=state, hypers=learn.opt.hypers))
         return go_on(learn)
+
     assert_same(f)
 
 
@@ -285,19 +324,20 @@ def test_export(dls, kind, model, tmp_path):
     quietly(learn, 'export', 'learner.pkl')
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        back = load_learner(tmp_path/'learner.pkl')
+        back = load_learner(tmp_path / 'learner.pkl')
     assert type(back) is type(learn) and len(back.dls.train) == len(back.dls.valid) == 0
     assert back.dls.valid.vocab == dls.vocab
     new = back.dls.valid.new(dls.valid.dataset)
     a = quietly(learn, 'get_preds', with_loss=True)
     b = quietly(back, 'get_preds', dl=new, with_loss=True)
     assert_equal(({}, a), ({}, b))
-    exported = go_on(learn)                                        # what was exported goes on too
+    exported = go_on(learn)  # what was exported goes on too
     quietly(learn, 'load', 'before')
     assert_equal(go_on(learn), exported)
 
 
 # learning rates and groups
+
 
 def halves(model):
     "Two groups: embedding, and what comes after it"
@@ -306,8 +346,13 @@ def halves(model):
     return [first, [p for p in model.parameters() if id(p) not in ids]]
 
 
-rates = [('fit', 1e-2), ('fit', slice(1e-4, 1e-2)), ('fit_one_cycle', slice(1e-4, 1e-2)),
-         ('fit_one_cycle', slice(1e-2)), ('fine_tune', 1e-2)]
+rates = [
+    ('fit', 1e-2),
+    ('fit', slice(1e-4, 1e-2)),
+    ('fit_one_cycle', slice(1e-4, 1e-2)),
+    ('fit_one_cycle', slice(1e-2)),
+    ('fine_tune', 1e-2),
+]
 
 
 @pytest.mark.parametrize('what,lr', rates, ids=str)
@@ -316,6 +361,7 @@ def test_groups(dls, what, lr):
         learn = make(kind, dls, splitter=halves)
         quietly(learn, what, 1, lr)
         return trail(learn)
+
     numbers, _ = assert_same(f)
     first, second = [o['lr'] for o in numbers['hypers']]
     assert (first != second) == (isinstance(lr, slice) or what == 'fine_tune')
@@ -323,6 +369,7 @@ def test_groups(dls, what, lr):
 
 def test_freezing(dls):
     "Frozen from the start, and frozen after it has been trained"
+
     def f(kind):
         learn = make(kind, dls, splitter=halves)
         start = learn.model.i_h.weight.detach().clone()
@@ -334,11 +381,13 @@ def test_freezing(dls):
         learn.freeze()
         quietly(learn, 'fit', 1, 1e-2)
         return trail(learn)
+
     assert_same(f)
 
 
 def test_fine_tune_of_one_group(dls):
     "There is nothing to freeze, so all is trained twice"
+
     def f(kind):
         learn = make(kind, dls)
         start = learn.model.i_h.weight.detach().clone()
@@ -347,6 +396,7 @@ def test_fine_tune_of_one_group(dls):
         with pytest.raises(AssertionError):
             learn.opt.freeze()
         return trail(learn)
+
     assert_same(f)
 
 
@@ -356,8 +406,14 @@ def test_too_many_learning_rates(dls, kind):
         quietly(make(kind, dls), 'fit', 1, [1e-3, 1e-2, 1e-1])
 
 
-arguments = [dict(wd=0.), dict(wd=.3), dict(wd_bn_bias=True, wd=.3), dict(train_bn=False),
-             dict(moms=(.8, .7, .8)), dict(lr=5e-3)]
+arguments = [
+    dict(wd=0.0),
+    dict(wd=0.3),
+    dict(wd_bn_bias=True, wd=0.3),
+    dict(train_bn=False),
+    dict(moms=(0.8, 0.7, 0.8)),
+    dict(lr=5e-3),
+]
 
 
 @pytest.mark.parametrize('kwargs', arguments, ids=str)
@@ -367,35 +423,42 @@ def test_arguments(dls, kwargs):
         quietly(learn, 'fit_one_cycle', 1)
         quietly(learn, 'fit', 1)
         return trail(learn)
+
     assert_same(f)
 
 
 def test_arguments_by_place(dls):
     "`Learner(dls, model, loss_func, opt_func, lr)`, and `alpha, beta, moms` for a `TextLearner`"
+
     def f(kind):
         torch.manual_seed(0)
         opt_func = partial(optimisers[kind], eps=1e-4)
         learn = plain[kind](dls, LMModel4(30, 8), losses[kind](), opt_func, 3e-3)
         quietly(learn, 'fit', 1)
         return trail(learn)
+
     numbers, _ = assert_same(f)
     assert numbers['hypers'][0]['eps'] == 1e-4 and numbers['hypers'][0]['lr'] == 3e-3
+
     def g(kind):
         torch.manual_seed(0)
-        model = LMModel7(30, 8, 1, .1)
-        learn = text[kind](dls, model, 3., 2., (.9, .8, .9), loss_func=losses[kind]())
+        model = LMModel7(30, 8, 1, 0.1)
+        learn = text[kind](dls, model, 3.0, 2.0, (0.9, 0.8, 0.9), loss_func=losses[kind]())
         quietly(learn, 'fit', 1)
         return trail(learn)
+
     assert_same(g)
 
 
 def test_another_optimiser(dls):
     "fastai's Adam, and one of PyTorch's, in either learner"
+
     def f(kind):
         learn = make(kind, dls, opt_func=partial(OptimWrapper, opt=torch.optim.AdamW))
         quietly(learn, 'fit', 1, 1e-2)
         values = [[float(o) for o in row] for row in learn.recorder.values]
         return values, [*learn.model.state_dict().values()]
+
     assert_same(f)
     trails = []
     for opt in (Adam, LeanAdam):
@@ -407,13 +470,14 @@ def test_another_optimiser(dls):
 
 @pytest.mark.parametrize('kind', kinds)
 def test_no_closure(kind):
-    opt = optimisers[kind]([nn.Parameter(torch.zeros(2))], lr=1.)
+    opt = optimisers[kind]([nn.Parameter(torch.zeros(2))], lr=1.0)
     with pytest.raises(NotImplementedError, match='closure'):
         opt.step(lambda: 0)
 
 
 class Sometimes(nn.Module):
     "A layer that only every other batch goes through"
+
     def __init__(self):
         super().__init__()
         self.emb, self.extra, self.out = nn.Embedding(30, 8), nn.Linear(8, 8), nn.Linear(8, 30)
@@ -427,23 +491,29 @@ class Sometimes(nn.Module):
 
 def test_parameters_without_a_gradient(dls):
     "fastai leaves zeros where there was a gradient, so momentum and weight decay go on"
+
     def f(kind):
         torch.manual_seed(0)
         seen = []
+
         def look(self):
             seen.extend(p.grad for p in self.model.parameters())
+
         watch = Callback(after_batch=look)
         learn = plain[kind](dls, Sometimes(), loss_func=losses[kind](), cbs=watch)
         quietly(learn, 'fit', 1, 1e-2)
         assert all(o is not None and not o.any() for o in seen)
         return trail(learn)
+
     assert_same(f)
 
 
 # mixed precision
 
+
 class Autocast(Callback):
     "bfloat16 in the forward pass and the loss, on the CPU"
+
     order = 10
 
     def before_batch(self):
@@ -457,9 +527,10 @@ class Autocast(Callback):
 @pytest.mark.parametrize('model', models)
 def test_mixed_precision(dls, model):
     def f(kind, cbs=True):
-        learn = make(kind, dls, model, cbs=[Autocast()]*cbs)
+        learn = make(kind, dls, model, cbs=[Autocast()] * cbs)
         quietly(learn, 'fit', 1, 1e-2)
         return trail(learn)
+
     numbers, _ = assert_same(f)
     assert numbers['values'] != f('lean', False)[0]['values']
 
@@ -467,6 +538,7 @@ def test_mixed_precision(dls, model):
 @pytest.mark.parametrize('how', ['to_fp16', 'to_bf16'])
 def test_fastais_mixed_precision(dls, how):
     "Which does nothing without a GPU, but goes through the same events"
+
     def f(kind):
         learn = make(kind, dls)
         quietly(learn, how)
@@ -474,13 +546,16 @@ def test_fastais_mixed_precision(dls, how):
         quietly(learn, 'to_fp32')
         quietly(learn, 'fit', 1, 1e-2)
         return trail(learn)
+
     assert_same(f)
 
 
 # events
 
+
 class Hears(Callback):
     "Writes down every event that it is called for"
+
     def __init__(self, log, order=0, name='hears'):
         self.log, self.order, self.label = log, order, name
 
@@ -491,17 +566,27 @@ class Hears(Callback):
 
 class Batches(Callback):
     "Writes down what it has methods for, a few of all"
+
     def __init__(self, log, order=0, name='batches'):
         self.log, self.order, self.label = log, order, name
 
     def note(self, event_name):
         self.log.append((self.label, event_name, getattr(self.learn, 'iter', None)))
 
-    def before_batch(self): self.note('before_batch')
-    def after_pred(self): self.note('after_pred')
-    def after_step(self): self.note('after_step')
-    def after_batch(self): self.note('after_batch')
-    def after_epoch(self): self.note('after_epoch')
+    def before_batch(self):
+        self.note('before_batch')
+
+    def after_pred(self):
+        self.note('after_pred')
+
+    def after_step(self):
+        self.note('after_step')
+
+    def after_batch(self):
+        self.note('after_batch')
+
+    def after_epoch(self):
+        self.note('after_epoch')
 
 
 def heard(dls, prepare, epochs=2):
@@ -520,21 +605,37 @@ def heard(dls, prepare, epochs=2):
 def test_a_callback_that_hears_everything(dls):
     log = heard(dls, lambda learn, log: learn.add_cb(Hears(log)))
     events = [o for _, o, _ in log]
-    per_batch = ['before_batch', 'after_pred', 'after_loss', 'before_backward', 'after_backward',
-                 'before_step', 'after_step', 'after_batch']
+    per_batch = [
+        'before_batch',
+        'after_pred',
+        'after_loss',
+        'before_backward',
+        'after_backward',
+        'before_step',
+        'after_step',
+        'after_batch',
+    ]
     assert events[:3] == ['before_fit', 'before_epoch', 'before_train']
     assert events[3:11] == per_batch
     assert events[-1] == 'after_fit'
-    trained, validated = 2*len(dls.train), 2*len(dls.valid)
+    trained, validated = 2 * len(dls.train), 2 * len(dls.valid)
     assert events.count('before_step') == trained
-    assert events.count('after_pred') == trained+validated
+    assert events.count('after_pred') == trained + validated
 
 
 def test_order(dls):
     "Several callbacks, before and after those of fastai, called in their order"
+
     def prepare(learn, log):
-        learn.add_cbs([Batches(log, 90, 'last'), Hears(log, -90, 'first'), Batches(log, 1, 'one'),
-                       Batches(log, 1, 'two')])
+        learn.add_cbs(
+            [
+                Batches(log, 90, 'last'),
+                Hears(log, -90, 'first'),
+                Batches(log, 1, 'one'),
+                Batches(log, 1, 'two'),
+            ]
+        )
+
     log = heard(dls, prepare)
     batch = [o for o, event, _ in log if event == 'after_pred'][:4]
     assert batch == ['first', 'one', 'two', 'last']
@@ -542,6 +643,7 @@ def test_order(dls):
 
 class Changes(Callback):
     "Does one thing in the third batch of a fit, and another in the fifth"
+
     order = -50
 
     def __init__(self, first, second, event):
@@ -552,8 +654,11 @@ class Changes(Callback):
         if self.training and event == self.event and self.iter in self.todo:
             self.todo.pop(self.iter)(self.learn)
 
-    def before_batch(self): self.change('before_batch')
-    def after_pred(self): self.change('after_pred')
+    def before_batch(self):
+        self.change('before_batch')
+
+    def after_pred(self):
+        self.change('after_pred')
 
 
 def append(cb, learn):
@@ -581,25 +686,36 @@ def set_anew(cbs, learn):
     learn.cbs = learn.cbs.filter(lambda o: not isinstance(o, Batches)) + cbs
 
 
-def add(cb, learn): learn.add_cb(cb)
-def remove(cb, learn): learn.remove_cb(cb)
-def take(cb, learn): learn.cbs.remove(cb)
+def add(cb, learn):
+    learn.add_cb(cb)
 
 
-ways = {'add_cb, remove_cb': lambda a, b: [partial(add, a), partial(remove, a)],
-        'past add_cb': lambda a, b: [partial(append, a), partial(take, a)],
-        'one for another': lambda a, b: [partial(append, a), partial(exchange, a, b)],
-        'in its place': lambda a, b: [partial(append, a), partial(swap, a, b)],
-        'set anew': lambda a, b: [partial(set_anew, [a]), partial(set_anew, [])]}
+def remove(cb, learn):
+    learn.remove_cb(cb)
+
+
+def take(cb, learn):
+    learn.cbs.remove(cb)
+
+
+ways = {
+    'add_cb, remove_cb': lambda a, b: [partial(add, a), partial(remove, a)],
+    'past add_cb': lambda a, b: [partial(append, a), partial(take, a)],
+    'one for another': lambda a, b: [partial(append, a), partial(exchange, a, b)],
+    'in its place': lambda a, b: [partial(append, a), partial(swap, a, b)],
+    'set anew': lambda a, b: [partial(set_anew, [a]), partial(set_anew, [])],
+}
 
 
 @pytest.mark.parametrize('event', ['before_batch', 'after_pred'])
 @pytest.mark.parametrize('way', ways)
 def test_callbacks_that_come_and_go(dls, way, event):
     "In the middle of a pass, by any way there is"
+
     def prepare(learn, log):
         first, second = ways[way](Batches(log, 5, 'a'), Hears(log, 5, 'b'))
         learn.add_cb(Changes(first, second, event))
+
     log = heard(dls, prepare, 1)
     assert ('b' in {o for o, _, _ in log}) == (way in ('one for another', 'in its place'))
     assert [i for o, event, i in log if (o, event) == ('a', 'after_batch')] == [2, 3]
@@ -609,14 +725,18 @@ def test_callbacks_that_come_and_go(dls, way, event):
 
 def test_a_method_that_comes_late(dls):
     "Given to a callback between two passes, or between two fits"
+
     def prepare(learn, log):
         late = Callback()
+
         def listen(self):
             if self.epoch == 1:
                 late.after_pred = lambda: log.append('after_pred')
+
         learn.add_cbs([late, Callback(before_train=listen)])
+
     log = heard(dls, prepare)
-    assert len(log) == len(dls.train)+len(dls.valid)
+    assert len(log) == len(dls.train) + len(dls.valid)
     for kind in kinds:
         log = []
         late, learn = Callback(), make(kind, dls)
@@ -629,22 +749,30 @@ def test_a_method_that_comes_late(dls):
 
 def test_a_callback_that_is_switched_off(dls):
     "`run` is false for the rest of a fit, `run_train` and `run_valid` for good"
+
     def prepare(learn, log):
         one, two, three = (Batches(log, name=o) for o in ('fit', 'train', 'valid'))
         two.run_train = three.run_valid = False
         learn.add_cbs([one, two, three])
         learn.add_cb(Callback(after_batch=lambda self: setattr(one, 'run', self.iter != 3)))
+
     def twice(learn, log):
         prepare(learn, log)
         quietly(learn, 'fit', 1)
+
     log = heard(dls, twice)
     assert {o for o, _, _ in log} == {'fit', 'train', 'valid'}
 
 
-cancels = [('after_pred', CancelBatchException), ('before_backward', CancelBackwardException),
-           ('before_step', CancelStepException), ('before_batch', CancelTrainException),
-           ('before_batch', CancelValidException), ('after_loss', CancelEpochException),
-           ('after_batch', CancelFitException)]
+cancels = [
+    ('after_pred', CancelBatchException),
+    ('before_backward', CancelBackwardException),
+    ('before_step', CancelStepException),
+    ('before_batch', CancelTrainException),
+    ('before_batch', CancelValidException),
+    ('after_loss', CancelEpochException),
+    ('after_batch', CancelFitException),
+]
 
 
 @pytest.mark.parametrize('event,error', cancels, ids=lambda o: getattr(o, '__name__', o))
@@ -652,19 +780,23 @@ def test_cancelling(dls, event, error):
     def stop(self):
         if self.training == (error is not CancelValidException) and self.iter == 0:
             raise error()
+
     def prepare(learn, log):
         learn.add_cbs([Callback(**{event: stop}), Hears(log, 99)])
+
     log = heard(dls, prepare)
-    kind = error.__name__[len('Cancel'):-len('Exception')].lower().replace('valid', 'validate')
+    kind = error.__name__[len('Cancel') : -len('Exception')].lower().replace('valid', 'validate')
     assert f'after_cancel_{kind}' in {o for _, o, _ in log}
 
 
 @pytest.mark.parametrize('kind', kinds)
 def test_an_error_in_a_callback(dls, kind):
     "It ends the fit and says where it was; the next fit is as if nothing had been"
+
     def fail(self):
         if self.iter == 2:
             raise ZeroDivisionError('in here')
+
     learn, log = make(kind, dls), []
     bad = Callback(after_loss=fail)
     learn.add_cb(bad)
@@ -690,8 +822,9 @@ def test_unknown_events(dls, kind):
 def test_calling_a_learner(dls, kind):
     "One event, or several"
     log = []
-    learn = plain[kind](dls, LMModel4(30, 8), loss_func=losses[kind](), cbs=Hears(log),
-                        default_cbs=False)
+    learn = plain[kind](
+        dls, LMModel4(30, 8), loss_func=losses[kind](), cbs=Hears(log), default_cbs=False
+    )
     learn('before_batch')
     learn(['after_pred', 'before_fit'])
     assert [o for _, o, _ in log] == ['after_create', 'before_batch', 'after_pred', 'before_fit']
@@ -707,16 +840,18 @@ def test_training_loop_shown(dls):
     assert outs[0] == outs[1] and 'TrainEvalCallback' in outs[0]
 
 
-@pytest.mark.parametrize('cls,size', [(GradientClip, .1), (GradientAccumulation, 64)])
+@pytest.mark.parametrize('cls,size', [(GradientClip, 0.1), (GradientAccumulation, 64)])
 def test_fastais_callbacks(dls, cls, size):
     def f(kind):
         learn = make(kind, dls, cbs=[cls(size)])
         quietly(learn, 'fit', 1, 1e-2)
         return trail(learn)
+
     assert_same(f)
 
 
 # penalties
+
 
 @pytest.mark.parametrize('kind', kinds)
 def test_a_text_learner_penalises(dls, kind):
@@ -725,7 +860,7 @@ def test_a_text_learner_penalises(dls, kind):
     quietly(learn, 'fit', 1, 1e-2)
     row = dict(zip(learn.recorder.metric_names[1:], learn.recorder.values[0]))
     assert row['train_loss'] > row['plain_loss'] + 1e-4
-    learn = make(kind, dls, 'LMModel7', alpha=0., beta=0.)
+    learn = make(kind, dls, 'LMModel7', alpha=0.0, beta=0.0)
     quietly(learn, 'fit', 1, 1e-2)
     row = dict(zip(learn.recorder.metric_names[1:], learn.recorder.values[0]))
     assert row['train_loss'] == row['plain_loss']

@@ -1,4 +1,5 @@
 """Our loaders do what fastai's do, made as the chapter makes them, or say in one line why not."""
+
 import io
 import pickle
 import random
@@ -14,8 +15,17 @@ from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import accuracy
 
-from rnnlm.data import (Rows, StreamLoader, group_chunks, human_numbers, human_numbers_dls,
-                        make_vocab, numericalize, stream_batches, tokenize)
+from rnnlm.data import (
+    Rows,
+    StreamLoader,
+    group_chunks,
+    human_numbers,
+    human_numbers_dls,
+    make_vocab,
+    numericalize,
+    stream_batches,
+    tokenize,
+)
 from rnnlm.rnn import LMModel5
 
 sl, bs = 16, 64
@@ -26,10 +36,16 @@ def chapter_dls(n=9_999, bs=bs):
     tokens = tokenize(human_numbers(n))
     vocab = make_vocab(tokens)
     nums = numericalize(tokens, vocab)
-    seqs = [(nums[i:i+sl], nums[i+1:i+sl+1]) for i in range(0, len(nums)-sl-1, sl)]
-    cut = int(.8*len(seqs))
-    dls = DataLoaders.from_dsets(group_chunks(seqs[:cut], bs), group_chunks(seqs[cut:], bs), bs=bs,
-                                 drop_last=True, shuffle=False, device='cpu')
+    seqs = [(nums[i : i + sl], nums[i + 1 : i + sl + 1]) for i in range(0, len(nums) - sl - 1, sl)]
+    cut = int(0.8 * len(seqs))
+    dls = DataLoaders.from_dsets(
+        group_chunks(seqs[:cut], bs),
+        group_chunks(seqs[cut:], bs),
+        bs=bs,
+        drop_last=True,
+        shuffle=False,
+        device='cpu',
+    )
     dls.vocab = vocab
     return dls
 
@@ -48,8 +64,14 @@ def learner(dls, **kwargs):
     "`LMModel5` on `dls`, always with the same weights"
     torch.manual_seed(0)
     model = LMModel5(len(dls.vocab), 8, 2)
-    return Learner(dls, model, loss_func=CrossEntropyLossFlat(), metrics=accuracy,
-                   cbs=ModelResetter(), **kwargs)
+    return Learner(
+        dls,
+        model,
+        loss_func=CrossEntropyLossFlat(),
+        metrics=accuracy,
+        cbs=ModelResetter(),
+        **kwargs,
+    )
 
 
 def quietly(learn, what, *args, **kwargs):
@@ -73,6 +95,7 @@ def equal(a, b):
 
 
 # the same batches
+
 
 @pytest.mark.parametrize('part', [0, 1])
 def test_batches(theirs, ours, part):
@@ -147,8 +170,9 @@ def test_draws_of_a_chain_of_fits():
         values = []
         for _ in range(2):
             model = LMModel5(len(dls.vocab), 8, 2)
-            learn = Learner(dls, model, loss_func=CrossEntropyLossFlat(), metrics=accuracy,
-                            cbs=ModelResetter())
+            learn = Learner(
+                dls, model, loss_func=CrossEntropyLossFlat(), metrics=accuracy, cbs=ModelResetter()
+            )
             for _ in range(2):
                 quietly(learn, 'fit_one_cycle', 1, 1e-2)
                 values.append(list(learn.recorder.values[-1]))
@@ -162,9 +186,15 @@ def test_draws_of_a_chain_of_fits():
 
 # what `Learner` offers
 
-options = [{}, dict(with_loss=True), dict(with_input=True), dict(with_decoded=True),
-           dict(with_input=True, with_loss=True, with_decoded=True), dict(reorder=False),
-           dict(ds_idx=0)]
+options = [
+    {},
+    dict(with_loss=True),
+    dict(with_input=True),
+    dict(with_decoded=True),
+    dict(with_input=True, with_loss=True, with_decoded=True),
+    dict(reorder=False),
+    dict(ds_idx=0),
+]
 
 
 @pytest.mark.parametrize('kwargs', options, ids=str)
@@ -174,8 +204,8 @@ def test_get_preds(theirs, ours, kwargs):
         learn = learner(dls)
         results.append(quietly(learn, 'get_preds', **kwargs))
         states.append(torch.random.get_rng_state())
-    rows = 49*bs if kwargs.get('ds_idx') == 0 else 768
-    assert [len(o) for o in results[1]] == [rows]*len(results[0])
+    rows = 49 * bs if kwargs.get('ds_idx') == 0 else 768
+    assert [len(o) for o in results[1]] == [rows] * len(results[0])
     assert equal(*results)
     assert torch.equal(*states)
 
@@ -244,14 +274,35 @@ def test_show_results(ours, monkeypatch, kwargs):
 
 # what is given to a loader is used, or refused with its name
 
-harmless = [dict(bs=bs), dict(batch_size=bs), dict(shuffle=False), dict(num_workers=0),
-            dict(drop_last=True), dict(drop_last=False), dict(device='cpu'),
-            dict(pin_memory=False), dict(timeout=0),
-            dict(indexed=True), dict(get_idxs=lambda: list(range(768)))]
-refused = [dict(bs=32), dict(batch_size=32), dict(num_workers=2), dict(get_idxs=lambda: [1, 0]),
-           dict(n=5), dict(sample=list), dict(create_batch=list), dict(create_item=list),
-           dict(do_batch=list), dict(before_batch=list), dict(after_item=list),
-           dict(shuffle_fn=list), dict(retain=list), dict(length=3)]
+harmless = [
+    dict(bs=bs),
+    dict(batch_size=bs),
+    dict(shuffle=False),
+    dict(num_workers=0),
+    dict(drop_last=True),
+    dict(drop_last=False),
+    dict(device='cpu'),
+    dict(pin_memory=False),
+    dict(timeout=0),
+    dict(indexed=True),
+    dict(get_idxs=lambda: list(range(768))),
+]
+refused = [
+    dict(bs=32),
+    dict(batch_size=32),
+    dict(num_workers=2),
+    dict(get_idxs=lambda: [1, 0]),
+    dict(n=5),
+    dict(sample=list),
+    dict(create_batch=list),
+    dict(create_item=list),
+    dict(do_batch=list),
+    dict(before_batch=list),
+    dict(after_item=list),
+    dict(shuffle_fn=list),
+    dict(retain=list),
+    dict(length=3),
+]
 
 
 def name(kwargs):
@@ -295,15 +346,20 @@ def test_shuffle_is_refused(ours):
 def test_what_is_done_to_batches():
     "The hooks that `DataLoader` has around a batch are called"
     heard = []
+
     def one_later(batch):
         xb, yb = batch
-        return xb+1, yb
-    dl = StreamLoader(stream_batches(torch.arange(41), 4, 5), after_batch=one_later,
-                      before_iter=lambda: heard.append('before'),
-                      after_iter=lambda: heard.append('after'))
+        return xb + 1, yb
+
+    dl = StreamLoader(
+        stream_batches(torch.arange(41), 4, 5),
+        after_batch=one_later,
+        before_iter=lambda: heard.append('before'),
+        after_iter=lambda: heard.append('after'),
+    )
     for one in (dl, dl.new()):
         assert all(equal(xb, yb) for xb, yb in one)
-    assert heard == ['before', 'after']*2
+    assert heard == ['before', 'after'] * 2
 
 
 def test_other_batches(ours):
@@ -316,7 +372,7 @@ def test_other_batches(ours):
 def test_batches_of_two_shapes():
     one, two = stream_batches(torch.arange(41), 4, 5), stream_batches(torch.arange(41), 5, 4)
     with pytest.raises(ValueError, match='^batches: all must be of one shape'):
-        StreamLoader(one+two)
+        StreamLoader(one + two)
 
 
 def test_rows():
@@ -328,6 +384,7 @@ def test_rows():
 
 
 # the way to the batches
+
 
 def test_ids_of_no_words():
     ids = numericalize([], ['a'])
@@ -344,7 +401,7 @@ def test_a_text_too_short(n):
 
 
 def test_a_text_just_long_enough():
-    (xb, yb), = stream_batches(torch.arange(65), 16, 4)
+    ((xb, yb),) = stream_batches(torch.arange(65), 16, 4)
     assert equal(xb.flatten(), torch.arange(64)) and equal(yb.flatten(), torch.arange(1, 65))
 
 
@@ -354,7 +411,7 @@ def test_a_text_of_no_ids(nums):
         stream_batches(nums, 4, 5)
 
 
-sizes = [dict(bs=0), dict(sl=0), dict(bs=2.), dict(n=0), dict(n=True)]
+sizes = [dict(bs=0), dict(sl=0), dict(bs=2.0), dict(n=0), dict(n=True)]
 
 
 @pytest.mark.parametrize('kwargs', sizes, ids=str)

@@ -1,4 +1,5 @@
 """The LSTM: two ways to write a cell, a stack with PyTorch's outputs and gradients, and errors."""
+
 import copy
 import io
 import warnings
@@ -18,13 +19,14 @@ from rnnlm.tables import curves, reference
 
 often = settings(max_examples=50, deadline=None)
 size = st.integers(1, 8)
-seeds = st.integers(0, 2**32-1)
+seeds = st.integers(0, 2**32 - 1)
 dtypes = st.sampled_from([torch.float32, torch.float64])
 bound = {torch.float32: 1e-5, torch.float64: 1e-10}
 
 
 class CutLSTM(LoopLSTM):
     "Wrong: no gradient goes through the cell state from step to step"
+
     def layer(self, cell, x, h, c):
         outs = []
         for x_t in x.unbind(1):
@@ -35,7 +37,7 @@ class CutLSTM(LoopLSTM):
 
 def apart(a, b):
     "Largest difference, as a share of the largest entry or of one"
-    return ((a-b).abs().max()/b.abs().max().clamp(min=1)).item()
+    return ((a - b).abs().max() / b.abs().max().clamp(min=1)).item()
 
 
 def results(net, x, hx):
@@ -47,7 +49,7 @@ def results(net, x, hx):
     loss = 0
     for o in (y, h, c):
         # weights of one sign, so that no gradient is small by cancelling
-        loss = loss + (o*torch.linspace(.5, 1, o.numel()).to(o).view_as(o)).sum()
+        loss = loss + (o * torch.linspace(0.5, 1, o.numel()).to(o).view_as(o)).sum()
     names, weights = zip(*net.named_parameters())
     grads = torch.autograd.grad(loss, [*xs, *weights])
     return dict(zip(['output', 'h', 'c', 'of x', 'of h', 'of c', *names], [y, h, c, *grads]))
@@ -89,12 +91,13 @@ def unswapped(net):
 
 # activations
 
+
 @often
 @given(st.floats(-20, 20))
 def test_tanh_is_a_rescaled_sigmoid(x):
     x = torch.tensor(x, dtype=torch.float64)
-    assert abs(2*torch.sigmoid(2*x) - 1 - x.tanh()) <= 1e-14
-    assert abs(x) < .1 or abs(2*torch.sigmoid(x) - 1 - x.tanh()) > 1e-9 or abs(x) > 15
+    assert abs(2 * torch.sigmoid(2 * x) - 1 - x.tanh()) <= 1e-14
+    assert abs(x) < 0.1 or abs(2 * torch.sigmoid(x) - 1 - x.tanh()) > 1e-9 or abs(x) > 15
 
 
 @often
@@ -102,11 +105,12 @@ def test_tanh_is_a_rescaled_sigmoid(x):
 def test_the_printed_fraction_is_coth(x):
     "It is never between -1 and 1, where tanh always is"
     x = torch.tensor(x, dtype=torch.float64)
-    printed = (x.exp() + (-x).exp())/(x.exp() - (-x).exp())
-    assert abs(printed) >= 1 and apart(printed, 1/x.tanh()) < 1e-9
+    printed = (x.exp() + (-x).exp()) / (x.exp() - (-x).exp())
+    assert abs(printed) >= 1 and apart(printed, 1 / x.tanh()) < 1e-9
 
 
 # two ways to write a cell
+
 
 @often
 @given(ni=size, nh=size, bs=size, seed=seeds)
@@ -122,7 +126,7 @@ def test_four_layers_are_one(ni, nh, bs, seed):
     assert one.hh.bias.abs().max() == 0
     with torch.no_grad():
         one.ih.weight.add_(1)
-    assert torch.equal(four(x, state)[0], wanted[0])               # no memory is shared
+    assert torch.equal(four(x, state)[0], wanted[0])  # no memory is shared
 
 
 @often
@@ -130,8 +134,9 @@ def test_four_layers_are_one(ni, nh, bs, seed):
 def test_how_many_weights(ni, nh):
     def count(m):
         return sum(p.numel() for p in m.parameters())
-    assert count(FourGateLSTMCell(ni, nh)) == 4*(nh*(ni+nh) + nh)
-    assert count(LSTMCell(ni, nh)) == 4*(nh*(ni+nh) + 2*nh) == count(nn.LSTMCell(ni, nh))
+
+    assert count(FourGateLSTMCell(ni, nh)) == 4 * (nh * (ni + nh) + nh)
+    assert count(LSTMCell(ni, nh)) == 4 * (nh * (ni + nh) + 2 * nh) == count(nn.LSTMCell(ni, nh))
     assert count(LSTM(ni, nh, 3)) == count(nn.LSTM(ni, nh, 3))
 
 
@@ -143,12 +148,12 @@ def test_gates_held_by_their_biases(forget, write, output, merged):
     cell = FourGateLSTMCell(3, 4).double()
     held = {cell.forget_gate: forget, cell.input_gate: write, cell.output_gate: output}
     for gate, at in held.items():
-        nn.init.constant_(gate.bias, 1e3*(2*at-1))
+        nn.init.constant_(gate.bias, 1e3 * (2 * at - 1))
     x, (h, c) = inputs(torch.float64, 2, 3, 4)
-    new = forget*c + write*cell.cell_gate(torch.cat([x, h], 1)).tanh()
+    new = forget * c + write * cell.cell_gate(torch.cat([x, h], 1)).tanh()
     cell = merge_gates(cell) if merged else cell
     out, (h1, c1) = cell(x, (h, c))
-    assert torch.allclose(c1, new) and torch.allclose(h1, output*new.tanh())
+    assert torch.allclose(c1, new) and torch.allclose(h1, output * new.tanh())
     assert torch.equal(out, h1)
 
 
@@ -163,6 +168,7 @@ def test_stack_does_not_join():
 
 
 # as PyTorch's
+
 
 @often
 @given(dtype=dtypes, bs=size, ni=size, nh=size, seed=seeds)
@@ -199,7 +205,7 @@ def test_a_wrong_order_is_seen():
     theirs = nn.LSTMCell(5, 7).double()
     x, hx = inputs(torch.float64, 3, 5, 7)
     wrong = gaps(unswapped(LSTMCell.from_torch(theirs)), theirs, x, hx)
-    assert min(wrong.values()) > .01
+    assert min(wrong.values()) > 0.01
 
 
 def test_a_missing_gradient_is_seen():
@@ -209,7 +215,7 @@ def test_a_missing_gradient_is_seen():
     x, hx = inputs(torch.float64, 3, 6, 8, 1, sl=(5,))
     found = gaps(CutLSTM.from_torch(theirs), theirs, x, hx)
     states = [found.pop(name) for name in ('output', 'h', 'c')]
-    assert max(states) < 1e-12 and min(found.values()) > .01
+    assert max(states) < 1e-12 and min(found.values()) > 0.01
 
 
 @often
@@ -228,20 +234,23 @@ def test_weights_there_and_back(ni, nh, n_layers, dtype, seed):
             for p in other.parameters():
                 p.add_(1)
         for p, q in zip(m.parameters(), back.parameters()):
-            assert torch.equal(p, q)                               # no memory is shared
+            assert torch.equal(p, q)  # no memory is shared
 
 
 @often
 @given(n=size, more=st.lists(size, max_size=2), seed=seeds)
 def test_swapping_twice_changes_nothing(n, more, seed):
     torch.manual_seed(seed)
-    w = torch.randn(4*n, *more)
+    w = torch.randn(4 * n, *more)
     swapped = swap_blocks(w)
     assert torch.equal(swap_blocks(swapped), w) and not torch.equal(swapped, w)
-    assert torch.equal(swapped[:2*n], w[:2*n]) and torch.equal(swapped[2*n:3*n], w[3*n:])
+    assert torch.equal(swapped[: 2 * n], w[: 2 * n]) and torch.equal(
+        swapped[2 * n : 3 * n], w[3 * n :]
+    )
 
 
 # gradients against finite differences
+
 
 def test_gradients_of_a_cell_checked_numerically():
     torch.manual_seed(0)
@@ -261,24 +270,26 @@ def test_gradients_of_all_weights_checked_numerically(n_layers):
     def flat(x, h, c, *weights):
         out, states = net(x, (h, c))
         return out, *states
+
     assert torch.autograd.gradcheck(flat, (*xs, *net.parameters()))
 
 
 # in use
+
 
 @often
 @given(sl=st.integers(2, 8), cut=st.integers(1, 7), n_layers=st.integers(1, 3), seed=seeds)
 def test_a_state_that_is_carried_over(sl, cut, n_layers, seed):
     "A text in two pieces is one text"
     torch.manual_seed(seed)
-    net, cut = LSTM(6, 8, n_layers).double(), min(cut, sl-1)
+    net, cut = LSTM(6, 8, n_layers).double(), min(cut, sl - 1)
     x, hx = inputs(torch.float64, 3, 6, 8, n_layers, sl=(sl,))
     out, state = net(x, hx)
     first, carried = net(x[:, :cut], hx)
     rest, last = net(x[:, cut:], carried)
     assert apart(torch.cat([first, rest], 1), out) < 1e-12
     assert max(map(apart, last, state)) < 1e-12
-    assert apart(net(x[:, cut:])[0], rest) > 1e-6                  # without it, something else
+    assert apart(net(x[:, cut:])[0], rest) > 1e-6  # without it, something else
 
 
 def test_without_gradients_and_copied():
@@ -294,14 +305,18 @@ def test_saved_weights_fit_the_loop():
     torch.manual_seed(0)
     net, loop = LSTM(6, 8, 2), LoopLSTM(6, 8, 2)
     x, hx = inputs(torch.float32, 3, 6, 8, 2, sl=(5,))
-    assert apart(loop(x, hx)[0], net(x, hx)[0]) > .01
+    assert apart(loop(x, hx)[0], net(x, hx)[0]) > 0.01
     file = io.BytesIO()
     torch.save(net.state_dict(), file)
     file.seek(0)
     loop.load_state_dict(torch.load(file, weights_only=True))
     assert apart(loop(x, hx)[0], net(x, hx)[0]) < 1e-6
-    names = [f'cells.{k}.{part}.{kind}' for k in (0, 1) for part in ('ih', 'hh')
-             for kind in ('weight', 'bias')]
+    names = [
+        f'cells.{k}.{part}.{kind}'
+        for k in (0, 1)
+        for part in ('ih', 'hh')
+        for kind in ('weight', 'bias')
+    ]
     assert list(net.state_dict()) == names
 
 
@@ -313,54 +328,107 @@ def test_a_stack_says_its_sizes():
 def test_first_weights_are_drawn_alike(kind):
     "Evenly from -1/8 to 1/8 at a width of 64"
     torch.manual_seed(0)
-    w = torch.cat([p.detach().flatten() for p in kind(64, 64, 2).parameters()])*64**.5
-    for found, wanted in ((w.min(), -1), (w.max(), 1), (w.std(), 3**-.5)):
-        assert abs(found-wanted) < .01
+    w = torch.cat([p.detach().flatten() for p in kind(64, 64, 2).parameters()]) * 64**0.5
+    for found, wanted in ((w.min(), -1), (w.max(), 1), (w.std(), 3**-0.5)):
+        assert abs(found - wanted) < 0.01
 
 
 # what raises an error
 
 net = LSTM(6, 8, 2)
 x, hx = inputs(torch.float32, 3, 6, 8, 2, sl=(5,))
-loose = nn.LSTM(6, 8, 2, batch_first=True, dropout=.1)
+loose = nn.LSTM(6, 8, 2, batch_first=True, dropout=0.1)
 refused = {
-    'two dimensions': (lambda: net(x[0]), ValueError,
-                       'x: must be bs × sl × 6, not of shape (5, 6)'),
-    'no steps': (lambda: net(x[:, :0]), ValueError,
-                 'x: must be bs × sl × 6, not of shape (3, 0, 6)'),
-    'another dtype': (lambda: net(x.double()), TypeError,
-                      'x: must be torch.float32 like the weights, not torch.float64'),
-    'one state': (lambda: net(x, hx[0]), TypeError,
-                  'hx: must be a pair, hidden state and cell state, not Tensor'),
-    'a state of one layer': (lambda: net(x, (hx[0], hx[1][:1])), ValueError,
-                             'c: must be 2 × 3 × 8, not of shape (1, 3, 8)'),
-    'no layers': (lambda: LSTM(6, 8, 0), ValueError,
-                  'n_layers: must be a whole number of at least 1, not 0'),
-    'no width': (lambda: FourGateLSTMCell(6, 0), ValueError,
-                 'nh: must be a whole number of at least 1, not 0'),
-    'a cell, too few rows': (lambda: net.cells[0](x[:, 0], (hx[0][0, :2], hx[1][0])), ValueError,
-                             'h: must be 3 × 8, not of shape (2, 8)'),
-    'two directions': (lambda: LSTM.from_torch(nn.LSTM(6, 8, bidirectional=True)), ValueError,
-                       'm: only batch_first=True has a twin here, not False'),
+    'two dimensions': (
+        lambda: net(x[0]),
+        ValueError,
+        'x: must be bs × sl × 6, not of shape (5, 6)',
+    ),
+    'no steps': (
+        lambda: net(x[:, :0]),
+        ValueError,
+        'x: must be bs × sl × 6, not of shape (3, 0, 6)',
+    ),
+    'another dtype': (
+        lambda: net(x.double()),
+        TypeError,
+        'x: must be torch.float32 like the weights, not torch.float64',
+    ),
+    'one state': (
+        lambda: net(x, hx[0]),
+        TypeError,
+        'hx: must be a pair, hidden state and cell state, not Tensor',
+    ),
+    'a state of one layer': (
+        lambda: net(x, (hx[0], hx[1][:1])),
+        ValueError,
+        'c: must be 2 × 3 × 8, not of shape (1, 3, 8)',
+    ),
+    'no layers': (
+        lambda: LSTM(6, 8, 0),
+        ValueError,
+        'n_layers: must be a whole number of at least 1, not 0',
+    ),
+    'no width': (
+        lambda: FourGateLSTMCell(6, 0),
+        ValueError,
+        'nh: must be a whole number of at least 1, not 0',
+    ),
+    'a cell, too few rows': (
+        lambda: net.cells[0](x[:, 0], (hx[0][0, :2], hx[1][0])),
+        ValueError,
+        'h: must be 3 × 8, not of shape (2, 8)',
+    ),
+    'two directions': (
+        lambda: LSTM.from_torch(nn.LSTM(6, 8, bidirectional=True)),
+        ValueError,
+        'm: only batch_first=True has a twin here, not False',
+    ),
     'two directions, batch first': (
-        lambda: LSTM.from_torch(nn.LSTM(6, 8, batch_first=True, bidirectional=True)), ValueError,
-        'm: only bidirectional=False has a twin here, not True'),
-    'a projection': (lambda: LSTM.from_torch(nn.LSTM(6, 8, batch_first=True, proj_size=4)),
-                     ValueError, 'm: only proj_size=0 has a twin here, not 4'),
-    'no biases': (lambda: LSTM.from_torch(nn.LSTM(6, 8, bias=False, batch_first=True)),
-                  ValueError, 'm: only bias=True has a twin here, not False'),
-    'a cell without biases': (lambda: LSTMCell.from_torch(nn.LSTMCell(6, 8, bias=False)),
-                              ValueError, 'm: only bias=True has a twin here, not False'),
-    'dropout between layers': (lambda: LSTM.from_torch(loose), ValueError,
-                               'm: only dropout=0 has a twin here, not 0.1'),
-    'a GRU cell': (lambda: LSTMCell.from_torch(nn.GRUCell(6, 8)), TypeError,
-                   'm: must be an nn.LSTMCell, not GRUCell'),
-    'merged already': (lambda: merge_gates(net.cells[0]), TypeError,
-                       'four: must be a FourGateLSTMCell, not LSTMCell'),
-    'no four blocks': (lambda: swap_blocks(torch.ones(6)), ValueError,
-                       'w: its rows must be four equal blocks, but its shape is (6,)'),
-    'a number': (lambda: swap_blocks(torch.tensor(1.)), ValueError,
-                 'w: its rows must be four equal blocks, but its shape is ()'),
+        lambda: LSTM.from_torch(nn.LSTM(6, 8, batch_first=True, bidirectional=True)),
+        ValueError,
+        'm: only bidirectional=False has a twin here, not True',
+    ),
+    'a projection': (
+        lambda: LSTM.from_torch(nn.LSTM(6, 8, batch_first=True, proj_size=4)),
+        ValueError,
+        'm: only proj_size=0 has a twin here, not 4',
+    ),
+    'no biases': (
+        lambda: LSTM.from_torch(nn.LSTM(6, 8, bias=False, batch_first=True)),
+        ValueError,
+        'm: only bias=True has a twin here, not False',
+    ),
+    'a cell without biases': (
+        lambda: LSTMCell.from_torch(nn.LSTMCell(6, 8, bias=False)),
+        ValueError,
+        'm: only bias=True has a twin here, not False',
+    ),
+    'dropout between layers': (
+        lambda: LSTM.from_torch(loose),
+        ValueError,
+        'm: only dropout=0 has a twin here, not 0.1',
+    ),
+    'a GRU cell': (
+        lambda: LSTMCell.from_torch(nn.GRUCell(6, 8)),
+        TypeError,
+        'm: must be an nn.LSTMCell, not GRUCell',
+    ),
+    'merged already': (
+        lambda: merge_gates(net.cells[0]),
+        TypeError,
+        'four: must be a FourGateLSTMCell, not LSTMCell',
+    ),
+    'no four blocks': (
+        lambda: swap_blocks(torch.ones(6)),
+        ValueError,
+        'w: its rows must be four equal blocks, but its shape is (6,)',
+    ),
+    'a number': (
+        lambda: swap_blocks(torch.tensor(1.0)),
+        ValueError,
+        'w: its rows must be four equal blocks, but its shape is ()',
+    ),
 }
 
 
@@ -374,6 +442,7 @@ def test_errors_name_the_argument(name):
 
 # in training
 
+
 def with_memory(cls, n_words):
     "`LMModel6` on a `cls` with the weights that `nn.LSTM` was drawn with"
     model = LMModel6(n_words, 64, 2)
@@ -384,8 +453,10 @@ def with_memory(cls, n_words):
 
 def first_epochs(cls, seed, n=2):
     "How far the first epochs are from those that are stored for `nn.LSTM`"
+
     def make():
         return chapter_learner('LMModel6', net=partial(with_memory, cls)).add_cb(StopAfter(n))
+
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         run = train_learner(make, partial(fit, model='LMModel6'), seed)

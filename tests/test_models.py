@@ -1,4 +1,5 @@
 """Models, callbacks and modules: odd precisions, derivatives, copies, and who imports whom."""
+
 import ast
 import copy
 import importlib
@@ -60,7 +61,7 @@ def test_as_pytorchs(name, shape):
         xs = [o.clone().requires_grad_() for o in (x, *states)]
         out, h = m(xs[0], xs[1] if name == 'GRU' else tuple(xs[1:]))
         outs = [out, *([h] if name == 'GRU' else h)]
-        sum((o*o.cos()).sum() for o in outs).backward()
+        sum((o * o.cos()).sum() for o in outs).backward()
         results.append([*outs, *(o.grad for o in xs)])
     assert all(torch.allclose(a, b, rtol=1e-10, atol=1e-12) for a, b in zip(*results))
     back = ours.to_torch()
@@ -89,7 +90,7 @@ def test_autocast(name, dtype, state):
     x, h = torch.randn(4, 16, 5).to(dtype), None
     if state:
         h = torch.randn(2, 4, 8).to(state)
-        h = h if name == 'GRU' else (h, h/2)
+        h = h if name == 'GRU' else (h, h / 2)
     outs = []
     for m in (theirs, ours):
         with torch.autocast('cpu', torch.bfloat16):
@@ -99,22 +100,26 @@ def test_autocast(name, dtype, state):
     wide = h if h is None else h.float() if name == 'GRU' else tuple(o.float() for o in h)
     exact = ours(x.float(), wide)[0]
     a, b = outs
-    assert (a-b).abs().max() < 2**-6 and (b-exact).abs().max() < 2**-6
-    assert (b-exact).abs().max() > 0                               # it was really in low precision
+    assert (a - b).abs().max() < 2**-6 and (b - exact).abs().max() < 2**-6
+    assert (b - exact).abs().max() > 0  # it was really in low precision
     expected = type(ours).from_torch(copy_grads(theirs))
     for p, q in zip(ours.parameters(), expected.parameters()):
-        assert p.grad.isfinite().all() and (p.grad-q).norm() < .02*q.norm()
+        assert p.grad.isfinite().all() and (p.grad - q).norm() < 0.02 * q.norm()
 
 
 # derivatives
+
 
 def first_derivative(m, x, f):
     "With a graph of its own, so that it can be differentiated again"
     return torch.autograd.grad(f(m(x)[0]), x, create_graph=True)[0]
 
 
-@pytest.mark.parametrize('f', [lambda y: y.sum(), lambda y: y.pow(2).sum()],
-                         ids=['incoming gradient needs none', 'incoming gradient needs one'])
+@pytest.mark.parametrize(
+    'f',
+    [lambda y: y.sum(), lambda y: y.pow(2).sum()],
+    ids=['incoming gradient needs none', 'incoming gradient needs one'],
+)
 @pytest.mark.parametrize('n_layers', [1, 2])
 def test_second_derivatives(f, n_layers):
     "`LSTM` says that it has none, where it once gave zeros; `LoopLSTM` has them"
@@ -123,12 +128,14 @@ def test_second_derivatives(f, n_layers):
     fast = LSTM(3, 4, n_layers).double()
     fast.load_state_dict(loop.state_dict())
     x = torch.randn(2, 3, 3, dtype=torch.float64, requires_grad=True)
-    text = ('^LSTM: differentiates once, so create_graph must be False; '
-            'LoopLSTM has second derivatives$')
+    text = (
+        '^LSTM: differentiates once, so create_graph must be False; '
+        'LoopLSTM has second derivatives$'
+    )
     with pytest.raises(RuntimeError, match=text):
         first_derivative(fast, x, f)
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore')                            # PyTorch advises against it
+        warnings.simplefilter('ignore')  # PyTorch advises against it
         with pytest.raises(RuntimeError, match=text):
             f(fast(x)[0]).backward(create_graph=True)
     first = first_derivative(loop, x, f)
@@ -138,10 +145,10 @@ def test_second_derivatives(f, n_layers):
     step = torch.zeros_like(x)
     step[0, 1, 2] = 1e-6
     with torch.no_grad():
-        up, down = x+step, x-step
+        up, down = x + step, x - step
     slopes = [torch.autograd.grad(f(loop(o.requires_grad_())[0]), o)[0] for o in (up, down)]
     ends = [o.pow(2).sum() for o in slopes]
-    assert torch.allclose((ends[0]-ends[1])/2e-6, second[0, 1, 2], rtol=1e-4)
+    assert torch.allclose((ends[0] - ends[1]) / 2e-6, second[0, 1, 2], rtol=1e-4)
 
 
 def test_gradients_checked_numerically():
@@ -153,6 +160,7 @@ def test_gradients_checked_numerically():
 
 
 # names of arguments
+
 
 @pytest.mark.parametrize('cls', [LSTMCell, FourGateLSTMCell])
 def test_cells_take_the_chapters_names(cls):
@@ -168,6 +176,7 @@ def test_cells_take_the_chapters_names(cls):
 
 # copies
 
+
 def awd(vocab_sz):
     return AWDLanguageModel(vocab_sz, dict(emb_sz=8, n_hid=12, n_layers=2, pad_token=None))
 
@@ -176,7 +185,7 @@ language_models = {
     'LMModel4': lambda: LMModel4(30, 8),
     'LMModel5': lambda: LMModel5(30, 8, 2),
     'LMModel6': lambda: LMModel6(30, 8, 2),
-    'LMModel7': lambda: LMModel7(30, 8, 2, .4),
+    'LMModel7': lambda: LMModel7(30, 8, 2, 0.4),
     'LMModelGRU': lambda: LMModelGRU(30, 8, 2),
     'LMModelGRU of our GRU': lambda: LMModelGRU(30, 8, 2, GRU),
     'AWD-LSTM': lambda: awd(30),
@@ -186,9 +195,9 @@ layers = {
     'LoopLSTM': (lambda: LoopLSTM(5, 8, 2), (4, 6, 5)),
     'GRU': (lambda: GRU(5, 8, 2, reset_after=False), (4, 6, 5)),
     'GRUCell': (lambda: GRUCell(5, 8), (4, 5)),
-    'Dropout': (lambda: Dropout(.3), (4, 5)),
-    'LockedDropout': (lambda: LockedDropout(.3), (4, 6, 5)),
-    'WeightDropout': (lambda: WeightDropout(nn.LSTM(5, 8, batch_first=True), .3), (4, 6, 5)),
+    'Dropout': (lambda: Dropout(0.3), (4, 5)),
+    'LockedDropout': (lambda: LockedDropout(0.3), (4, 6, 5)),
+    'WeightDropout': (lambda: WeightDropout(nn.LSTM(5, 8, batch_first=True), 0.3), (4, 6, 5)),
 }
 ways = {'pickle': lambda m: pickle.loads(pickle.dumps(m)), 'deepcopy': copy.deepcopy}
 
@@ -229,9 +238,9 @@ def test_copies_of_models(name, way):
         m(xb)
         other = ways[way](m)
         assert other.training == training
-        assert same(seeded_call(m, xb), seeded_call(other, xb))    # from the same state
+        assert same(seeded_call(m, xb), seeded_call(other, xb))  # from the same state
     before = [p.detach().clone() for p in m.parameters()]
-    assert len(before) == len(list(other.parameters()))            # what was tied is tied
+    assert len(before) == len(list(other.parameters()))  # what was tied is tied
     with torch.no_grad():
         for p in other.parameters():
             p.add_(1)
@@ -243,8 +252,8 @@ def test_state_dicts_of_models(name, tmp_path):
     torch.manual_seed(0)
     m, other, xb = language_models[name](), language_models[name](), torch.randint(0, 30, (3, 5))
     m(xb)
-    torch.save(m.state_dict(), tmp_path/'m.pth')
-    other.load_state_dict(torch.load(tmp_path/'m.pth', weights_only=True))
+    torch.save(m.state_dict(), tmp_path / 'm.pth')
+    other.load_state_dict(torch.load(tmp_path / 'm.pth', weights_only=True))
     m.reset(), m.eval(), other.eval()
     assert same(flat(m(xb)), flat(other(xb)))
     assert sum(p.numel() for p in other.parameters()) == sum(p.numel() for p in m.parameters())
@@ -268,11 +277,12 @@ def test_copies_of_layers(name, way):
 
 @pytest.mark.parametrize('way', ways)
 def test_copies_of_embedding_dropout(way):
-    m, words = EmbeddingDropout(nn.Embedding(30, 8), .3), torch.randint(0, 30, (3, 5))
+    m, words = EmbeddingDropout(nn.Embedding(30, 8), 0.3), torch.randint(0, 30, (3, 5))
     assert same(seeded_call(m, words), seeded_call(ways[way](m), words))
 
 
 # RecordPenalties: the column belongs to the latest fit
+
 
 @pytest.fixture(scope='module')
 def dls():
@@ -281,7 +291,7 @@ def dls():
 
 def penalised(dls, *cbs, **kwargs):
     torch.manual_seed(0)
-    model = LMModel7(len(dls.vocab), 16, 1, .2)
+    model = LMModel7(len(dls.vocab), 16, 1, 0.2)
     return LeanTextLearner(dls, model, loss_func=FlatLoss(), cbs=cbs, **kwargs)
 
 
@@ -326,6 +336,7 @@ def test_penalties_recorded_by_another(dls):
 def test_penalties_after_a_fit_that_was_cut_off(dls):
     def cut_off(self):
         raise KeyboardInterrupt
+
     first, stop = RecordPenalties(), Callback(after_step=cut_off)
     learn = penalised(dls, first, stop)
     with pytest.raises(KeyboardInterrupt):
@@ -365,7 +376,7 @@ vocab = human_numbers_dls(n=1100, bs=8, device='cpu').vocab
 def test_a_model_goes_on_as_it_was(training):
     "Its mode, and no state left, after an unknown word too"
     torch.manual_seed(0)
-    m = LMModel7(len(vocab), 8, 1, .4).train(training)
+    m = LMModel7(len(vocab), 8, 1, 0.4).train(training)
     assert len(go_on(m, vocab, ['nine', '.'], 3)) == 3
     assert m.training == training and m.h is None
     with pytest.raises(ValueError, match="^tokens: 'zero' is not in vocab"):
@@ -375,13 +386,13 @@ def test_a_model_goes_on_as_it_was(training):
 
 def test_words_are_not_changed():
     words = ['nine', '.']
-    go_on(LMModel7(len(vocab), 8, 1, .4), vocab, words, 3)
+    go_on(LMModel7(len(vocab), 8, 1, 0.4), vocab, words, 3)
     assert words == ['nine', '.']
 
 
 def test_exported_weights(tmp_path):
-    m = LMModel7(len(vocab), 8, 2, .4)
-    path = export_weights(m, vocab, tmp_path/'m.js', note='é')
+    m = LMModel7(len(vocab), 8, 2, 0.4)
+    path = export_weights(m, vocab, tmp_path / 'm.js', note='é')
     written = json.loads(path.read_text().split('LMMODEL7 = ')[1].rstrip(';\n'))
     assert written['about'] == {'note': 'é'}
     back, words = load_weights(path)
@@ -391,12 +402,12 @@ def test_exported_weights(tmp_path):
 
 def test_untied_weights_are_not_exported(tmp_path):
     "They would be read back as another model"
-    m = LMModel7(len(vocab), 8, 2, .4)
+    m = LMModel7(len(vocab), 8, 2, 0.4)
     m.h_o = nn.Linear(8, len(vocab))
     text = '^model: its output layer must share the weights of its embedding$'
     with pytest.raises(ValueError, match=text):
-        export_weights(m, vocab, tmp_path/'m.js')
-    assert not (tmp_path/'m.js').exists()
+        export_weights(m, vocab, tmp_path / 'm.js')
+    assert not (tmp_path / 'm.js').exists()
 
 
 # who imports whom
@@ -431,7 +442,7 @@ def imports(path):
         if isinstance(node, ast.Import):
             found += [(o.name, []) for o in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = own[:len(own)-node.level+1] if node.level else []
+            base = own[: len(own) - node.level + 1] if node.level else []
             module = '.'.join([*base, *([node.module] if node.module else [])])
             found.append((module, [o.name for o in node.names]))
     return found
@@ -487,13 +498,20 @@ def test_replicate_knows_nothing_of_ours(name):
 
 def test_the_parser_sees_imports(tmp_path):
     "The control: what would be found"
-    path = package/'replicate'/'nowhere.py'
+    path = package / 'replicate' / 'nowhere.py'
     text = '''from ..chapter import _x
 from .store import y
 import joblib._z
 def f():
     from rnnlm import tables'''
+
     class Fake(type(path)):
-        def read_text(self): return text
-    assert imports(Fake(path)) == [('rnnlm.chapter', ['_x']), ('rnnlm.replicate.store', ['y']),
-                                   ('joblib._z', []), ('rnnlm', ['tables'])]
+        def read_text(self):
+            return text
+
+    assert imports(Fake(path)) == [
+        ('rnnlm.chapter', ['_x']),
+        ('rnnlm.replicate.store', ['y']),
+        ('joblib._z', []),
+        ('rnnlm', ['tables']),
+    ]

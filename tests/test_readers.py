@@ -1,4 +1,5 @@
 """Readers' tables: what is stored of them is whole, and some come back here."""
+
 import pytest
 
 from rnnlm.digits import agreement, run_at
@@ -55,27 +56,30 @@ def test_without_penalties_only():
 
 def test_the_installed_fastai_penalises():
     assert penalty() > 0
-    assert penalty(alpha=0., beta=0.) == 0
+    assert penalty(alpha=0.0, beta=0.0) == 0
 
 
 def test_a_session_is_a_sum():
     assert cost('pass') == 2
     assert cost('3 passes') == 6
     assert cost('LMModel5') == 20_510
-    assert cost('2 LMModel5 for 15 epochs = run 3') == 2*20_570
+    assert cost('2 LMModel5 for 15 epochs = run 3') == 2 * 20_570
     steps = [o for session in sessions.values() for o in session]
     assert all(step_form.fullmatch(o) for o in steps)
 
 
-@pytest.mark.parametrize('call, says', [
-    (lambda: cost('LMModel9'), "step: 'LMModel9' can't be read"),
-    (lambda: cost(''), "step: '' can't be read"),
-    (lambda: cost('LMModel4wide'), "step: 'LMModel4wide' can't be read"),
-    (lambda: plausible('LMModel3'), "model: 'LMModel3' is unknown; there are LMModel4"),
-    (lambda: rerun('LMModel5', 8), 'run: LMModel5 has no run 8'),
-    (lambda: rerun('LMModel9', 1), "model: 'LMModel9' is unknown"),
-    (lambda: rerun('LMModel7', 1), 'run: the session of LMModel7 run 1 is not known'),
-])
+@pytest.mark.parametrize(
+    'call, says',
+    [
+        (lambda: cost('LMModel9'), "step: 'LMModel9' can't be read"),
+        (lambda: cost(''), "step: '' can't be read"),
+        (lambda: cost('LMModel4wide'), "step: 'LMModel4wide' can't be read"),
+        (lambda: plausible('LMModel3'), "model: 'LMModel3' is unknown; there are LMModel4"),
+        (lambda: rerun('LMModel5', 8), 'run: LMModel5 has no run 8'),
+        (lambda: rerun('LMModel9', 1), "model: 'LMModel9' is unknown"),
+        (lambda: rerun('LMModel7', 1), 'run: the session of LMModel7 run 1 is not known'),
+    ],
+)
 def test_bad_input_gives_one_line(call, says):
     with pytest.raises(ValueError) as caught:
         call()

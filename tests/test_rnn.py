@@ -1,4 +1,5 @@
 """One layer and two compute their equations, go on where they were, and end as our runs say."""
+
 import copy
 import io
 import pickle
@@ -27,9 +28,11 @@ from rnnlm.tables import published, reference
 few = settings(max_examples=50, deadline=None)
 # wide enough that ReLU never leaves a state of zeros only
 vocab_sz, n_hidden = 11, 24
-models = {'LMModel4': lambda: LMModel4(vocab_sz, n_hidden),
-          'LMModel5': lambda: LMModel5(vocab_sz, n_hidden, 2),
-          'LMModel5, three layers': lambda: LMModel5(vocab_sz, n_hidden, 3)}
+models = {
+    'LMModel4': lambda: LMModel4(vocab_sz, n_hidden),
+    'LMModel5': lambda: LMModel5(vocab_sz, n_hidden, 2),
+    'LMModel5, three layers': lambda: LMModel5(vocab_sz, n_hidden, 3),
+}
 every = pytest.mark.parametrize('name', models)
 seeds, bss, sls = st.integers(0, 2**31), st.integers(1, 6), st.integers(1, 12)
 
@@ -41,6 +44,7 @@ def made(name, seed, *shape):
 
 
 # what they compute
+
 
 def formula4(m, x, h):
     "The lesson's equation, step by step"
@@ -68,7 +72,7 @@ def formula5(m, x, hs):
 @given(seed=seeds, bs=bss, sl=sls)
 def test_the_equations(name, seed, bs, sl):
     "In two batches, so that the second starts from a state"
-    m, x = made(name, seed, bs, 2*sl)
+    m, x = made(name, seed, bs, 2 * sl)
     h = torch.zeros(bs, n_hidden).double()
     if name != 'LMModel4':
         h = h.expand(m.rnn.num_layers, bs, n_hidden)
@@ -79,12 +83,14 @@ def test_the_equations(name, seed, bs, sl):
 
 
 def test_weights():
-    def count(m): return sum(p.numel() for p in m.parameters())
+    def count(m):
+        return sum(p.numel() for p in m.parameters())
+
     v, n = 30, 64
-    ends = v*n + n*v + v
-    assert count(LMModel4(v, n)) == ends + n*n + n == 8_030
+    ends = v * n + n * v + v
+    assert count(LMModel4(v, n)) == ends + n * n + n == 8_030
     for n_layers, wanted in {1: 12_190, 2: 20_510, 3: 28_830}.items():
-        assert count(LMModel5(v, n, n_layers)) == ends + n_layers*(2*n*n + 2*n) == wanted
+        assert count(LMModel5(v, n, n_layers)) == ends + n_layers * (2 * n * n + 2 * n) == wanted
     assert count(LMModel5(30, 37, 2)) == 7_874
 
 
@@ -99,6 +105,7 @@ def test_order_of_the_draws():
 
 
 # the state
+
 
 @every
 @few
@@ -121,9 +128,9 @@ def test_a_text_in_pieces(name, seed, bs, pieces):
 @given(seed=seeds, bs=st.integers(2, 6), sl=sls)
 def test_rows_are_strangers(name, seed, bs, sl):
     "What one row reads changes no other row, at once or later"
-    m, x = made(name, seed, bs, 2*sl)
+    m, x = made(name, seed, bs, 2 * sl)
     before = [m(o) for o in x.split(sl, 1)]
-    x[0] = (x[0]+1) % vocab_sz
+    x[0] = (x[0] + 1) % vocab_sz
     m.reset()
     after = [m(o) for o in x.split(sl, 1)]
     for a, b in zip(before, after):
@@ -146,7 +153,7 @@ def test_the_state_is_cut_off(name):
     m.h = kept
     F.cross_entropy(m(x).transpose(1, 2), x).backward()
     assert all(torch.equal(a, p.grad) for a, p in zip(alone, m.parameters()))
-    F.cross_entropy(m(x).transpose(1, 2), x).backward()            # a second one works, too
+    F.cross_entropy(m(x).transpose(1, 2), x).backward()  # a second one works, too
 
 
 @every
@@ -173,7 +180,7 @@ def test_precision_follows_the_model(name):
     out = m(x)
     assert out.dtype == m.h.dtype == torch.float64
     assert torch.allclose(out.float(), single[1], atol=1e-5)
-    assert not torch.allclose(out.float(), single[0], atol=1e-5)   # the state was not lost
+    assert not torch.allclose(out.float(), single[0], atol=1e-5)  # the state was not lost
 
 
 ways = {'deepcopy': copy.deepcopy, 'pickle': lambda m: pickle.loads(pickle.dumps(m))}
@@ -200,46 +207,59 @@ def test_a_state_of_two_tensors():
     "As LSTMs have it: each part is detached and moved"
     m = StatefulLM(4, 3)
     h = torch.ones(2, 5, 3, requires_grad=True)
-    m.keep((h, 2*h))
+    m.keep((h, 2 * h))
     assert isinstance(m.h, tuple) and not any(o.requires_grad for o in m.h)
     carried = m.carried(torch.zeros(5, 1, 3, dtype=torch.float64))
-    assert [o.dtype for o in carried] == [torch.float64]*2 and carried[1].eq(2).all()
+    assert [o.dtype for o in carried] == [torch.float64] * 2 and carried[1].eq(2).all()
     assert m.carried(torch.zeros(4, 1, 3)) is None
 
 
 def test_a_learner_resets():
     "Once when a fit begins, before each pass, and when it ends"
     seen = []
+
     class Diary(LMModel4):
         def reset(self):
             super().reset()
             seen.append('reset')
+
         def forward(self, x):
             seen.append('batch')
             return super().forward(x)
+
     dls = human_numbers_dls(bs=8, n=700, device='cpu')
-    learn = Learner(dls, Diary(len(dls.vocab), 4), loss_func=CrossEntropyLossFlat(),
-                    cbs=ModelResetter())
+    learn = Learner(
+        dls, Diary(len(dls.vocab), 4), loss_func=CrossEntropyLossFlat(), cbs=ModelResetter()
+    )
     with learn.no_bar(), learn.no_logging():
         learn.fit(2)
-    passes = ['reset', *['batch']*len(dls.train), 'reset', *['batch']*len(dls.valid)]
+    passes = ['reset', *['batch'] * len(dls.train), 'reset', *['batch'] * len(dls.valid)]
     assert seen == ['reset', *passes, *passes, 'reset']
 
 
 # errors
 
-bad = [(torch.zeros(4, dtype=torch.long), ValueError,
-        r'^x: must be bs × sl, not of shape \(4,\)$'),
-       (torch.zeros(2, 3, 4, dtype=torch.long), ValueError, '^x: must be bs × sl'),
-       (torch.zeros(2, 3), TypeError,
-        '^x: must hold token ids as int64 or int32, not torch.float32$'),
-       ([[1, 2]], TypeError, '^x: must be a tensor of token ids, not list$'),
-       (torch.full((2, 3), vocab_sz), IndexError,
-        '^x: token ids must be from 0 to 10, but go from 11 to 11$'),
-       (torch.tensor([[-1, 12]]), IndexError,
-        '^x: token ids must be from 0 to 10, but go from -1 to 12$'),
-       (torch.zeros(2, 3, dtype=torch.long, device='meta'), ValueError,
-        '^x: is on meta, but the model is on cpu$')]
+bad = [
+    (torch.zeros(4, dtype=torch.long), ValueError, r'^x: must be bs × sl, not of shape \(4,\)$'),
+    (torch.zeros(2, 3, 4, dtype=torch.long), ValueError, '^x: must be bs × sl'),
+    (torch.zeros(2, 3), TypeError, '^x: must hold token ids as int64 or int32, not torch.float32$'),
+    ([[1, 2]], TypeError, '^x: must be a tensor of token ids, not list$'),
+    (
+        torch.full((2, 3), vocab_sz),
+        IndexError,
+        '^x: token ids must be from 0 to 10, but go from 11 to 11$',
+    ),
+    (
+        torch.tensor([[-1, 12]]),
+        IndexError,
+        '^x: token ids must be from 0 to 10, but go from -1 to 12$',
+    ),
+    (
+        torch.zeros(2, 3, dtype=torch.long, device='meta'),
+        ValueError,
+        '^x: is on meta, but the model is on cpu$',
+    ),
+]
 
 
 @every
@@ -250,10 +270,10 @@ def test_bad_batches(name, x, kind, text):
     kept = m.h.clone()
     with pytest.raises(kind, match=text):
         m(x)
-    assert torch.equal(m.h, kept)                                  # nothing happened
+    assert torch.equal(m.h, kept)  # nothing happened
 
 
-@pytest.mark.parametrize('size', [0, -1, 2., True, '2'], ids=repr)
+@pytest.mark.parametrize('size', [0, -1, 2.0, True, '2'], ids=repr)
 def test_bad_sizes(size):
     text = 'must be a whole number of at least 1'
     for make in (LMModel4, lambda v, n: LMModel5(v, n, 2)):
@@ -267,20 +287,26 @@ def test_bad_sizes(size):
 
 # what the runs say
 
+
 def test_a_run_is_one_of_ours():
     "Plain fastai and the chapter's call. 1 run in 1,000 passes a bound, far fewer twice that"
     dls = human_numbers_dls(device='cpu')
     torch.manual_seed(0)
-    learn = Learner(dls, LMModel5(30, 64, 2), loss_func=CrossEntropyLossFlat(), metrics=accuracy,
-                    cbs=ModelResetter())
+    learn = Learner(
+        dls,
+        LMModel5(30, 64, 2),
+        loss_func=CrossEntropyLossFlat(),
+        metrics=accuracy,
+        cbs=ModelResetter(),
+    )
     with learn.no_bar(), learn.no_logging():
         learn.fit_one_cycle(15, 3e-3)
     check = check_run(learn.recorder, 'LMModel5')
-    assert (check.deviation.abs() < 2*check.bound).all()
+    assert (check.deviation.abs() < 2 * check.bound).all()
     # the control: a run of an LSTM is none of these
     lstm = reference('LMModel6')
     other = check_run(lstm[lstm.seed == lstm.seed.min()], 'LMModel5')
-    assert (other.deviation.abs() > 2*other.bound).any()
+    assert (other.deviation.abs() > 2 * other.bound).any()
 
 
 def test_table_1_is_a_draw():
@@ -292,30 +318,39 @@ def test_table_1_is_a_draw():
 
 def test_one_layer_is_better():
     c = compare(finals('LMModel4'), finals('LMModel5'))
-    assert .079 < c['low'] < c['difference'] < c['high'] < .096
-    assert .087 < c['difference'] < .089 and .05 < c['wrong'] < .053
+    assert 0.079 < c['low'] < c['difference'] < c['high'] < 0.096
+    assert 0.087 < c['difference'] < 0.089 and 0.05 < c['wrong'] < 0.053
     printed = published('LMModel4').accuracy.iloc[-1] - published('LMModel5').accuracy.iloc[-1]
-    assert .15 < printed < .153
+    assert 0.15 < printed < 0.153
 
 
 def test_two_layers_know_their_text_better():
     "The lesson's twist: lower training loss, higher validation loss"
     train = compare(finals('LMModel4', 'train_loss'), finals('LMModel5', 'train_loss'))
     valid = compare(finals('LMModel5', 'valid_loss'), finals('LMModel4', 'valid_loss'))
-    assert train['low'] > .02 and valid['low'] > .15
+    assert train['low'] > 0.02 and valid['low'] > 0.15
 
 
 def test_the_exercises():
     "Means of stored runs, as the folded answers say them"
-    said = {'LMModel5': .535, 'LMModel5: state not reset': .537, 'LMModel5: state not kept': .417,
-            'LMModel5: batches shuffled': .389, 'LMModel5: 32 rows of 32 tokens': .531,
-            'LMModel5: state detached every 4 tokens': .451, 'LMModel5: one layer': .490,
-            'LMModel5: one layer of ReLU': .672, 'LMModel5: ReLU': .720}
+    said = {
+        'LMModel5': 0.535,
+        'LMModel5: state not reset': 0.537,
+        'LMModel5: state not kept': 0.417,
+        'LMModel5: batches shuffled': 0.389,
+        'LMModel5: 32 rows of 32 tokens': 0.531,
+        'LMModel5: state detached every 4 tokens': 0.451,
+        'LMModel5: one layer': 0.490,
+        'LMModel5: one layer of ReLU': 0.672,
+        'LMModel5: ReLU': 0.720,
+    }
     for name, mean in said.items():
-        assert np.isclose(finals(name).mean(), mean, atol=.0006), name
+        assert np.isclose(finals(name).mean(), mean, atol=0.0006), name
     # and what they conclude from them: intervals that do not contain zero
-    for better, worse in [('LMModel5: ReLU', 'LMModel5: one layer of ReLU'),
-                          ('LMModel5', 'LMModel5: one layer'),
-                          ('LMModel5', 'LMModel5: state detached every 4 tokens'),
-                          ('LMModel5: state not kept', 'LMModel5: batches shuffled')]:
+    for better, worse in [
+        ('LMModel5: ReLU', 'LMModel5: one layer of ReLU'),
+        ('LMModel5', 'LMModel5: one layer'),
+        ('LMModel5', 'LMModel5: state detached every 4 tokens'),
+        ('LMModel5: state not kept', 'LMModel5: batches shuffled'),
+    ]:
         assert compare(finals(better), finals(worse))['low'] > 0

@@ -1,4 +1,5 @@
 """A run is its seed: alone, beside others, on the chapter's own loaders, and as it is stored."""
+
 import pickle
 import sys
 from functools import partial
@@ -7,9 +8,18 @@ import pandas as pd
 import pytest
 import torch
 
-from processes import call, time_limit                             # noqa: F401
-from rnnlm.chapter import (StopAfter, chapter_learner, experiment, fit, mistakes_of, recipe,
-                           recipes, run, variants)
+from processes import call, time_limit  # noqa: F401
+from rnnlm.chapter import (
+    StopAfter,
+    chapter_learner,
+    experiment,
+    fit,
+    mistakes_of,
+    recipe,
+    recipes,
+    run,
+    variants,
+)
 from rnnlm.data import human_numbers_dls
 from rnnlm.performance import chapter_dls
 from rnnlm.replicate.experiment import from_learner, recorded, seeded, study, train_learner
@@ -21,8 +31,10 @@ losses = ['train_loss', 'valid_loss']
 
 def begun(model, n, **kwargs):
     "A function that makes the learner of `model`, whose fit ends after `n` epochs"
+
     def make_learner():
         return chapter_learner(model, **kwargs).add_cb(StopAfter(n))
+
     return make_learner
 
 
@@ -38,6 +50,7 @@ def test_the_first_epochs_are_those_of_a_whole_run():
 
 
 # A run is its seed
+
 
 @pytest.fixture(scope='module')
 def studied(tmp_path_factory):
@@ -84,6 +97,7 @@ def test_the_module_imports_no_vision():
 
 # The chapter's own loaders
 
+
 @pytest.mark.parametrize('model', ['LMModel5', 'LMModel7'])
 def test_the_chapters_own_loaders_give_the_same_table(model):
     "fastai's `DataLoaders.from_dsets` over `group_chunks`, instead of ready-made batches"
@@ -94,6 +108,7 @@ def test_the_chapters_own_loaders_give_the_same_table(model):
 @pytest.mark.parametrize('lean', [False, True])
 def test_a_chain_of_fits_in_one_session(lean):
     "As who goes through the chapter makes it: one seed, then LMModel5, 5 again, and 6"
+
     def session(dls):
         tables = []
         with seeded(42):
@@ -103,17 +118,20 @@ def test_a_chain_of_fits_in_one_session(lean):
                     fit(learn, model)
                 tables.append(recorded(learn.recorder))
         return pd.concat(tables, ignore_index=True)
+
     theirs, ours = session(chapter_dls(num_workers=0)), session(human_numbers_dls(device='cpu'))
     pd.testing.assert_frame_equal(theirs, ours, check_exact=True)
-    assert abs(ours.valid_loss[0] - ours.valid_loss[2]) > 5e-3     # another run of LMModel5
+    assert abs(ours.valid_loss[0] - ours.valid_loss[2]) > 5e-3  # another run of LMModel5
 
 
 # What is stored
 
+
 @pytest.mark.parametrize('model', [*recipes, *variants])
 def test_the_stored_runs_are_what_this_code_gives(model):
-    """One epoch of the first seed again. It agrees, up to what another processor's rounding changes,
-    and another seed's does not. If it fails, raise the recipe's version and make its runs anew."""
+    """One epoch of the first seed again. It agrees, up to what another processor's rounding
+    changes, and another seed's does not. If it fails, raise the recipe's version and make its
+    runs anew."""
     stored = reference(model)
     first, second = (stored[stored.seed == s].iloc[0] for s in sorted(stored.seed.unique())[:2])
     again = first_epochs(model, int(first.seed)).iloc[0]

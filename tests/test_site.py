@@ -1,7 +1,9 @@
-"""The built site (_docs) in a real browser, served below a path as on GitHub Pages, and from the disk: `make docs`, then `make browser`.
+"""The built site (_docs) in a real browser, served below a path as on GitHub Pages, and from the
+disk: `make docs`, then `make browser`.
 
-Where there is no site or no browser all of it is skipped, and the reason said, unless SITE_TEST=must.
-"""
+Where there is no site or no browser all of it is skipped, and the reason said, unless
+SITE_TEST=must."""
+
 import asyncio
 import functools
 import html
@@ -19,33 +21,73 @@ from urllib.parse import unquote, urldefrag, urljoin
 import pytest
 
 root = Path(__file__).parent.parent
-sys.path.insert(0, str(root/'docs'))
-import repository                                                  # noqa: E402
+sys.path.insert(0, str(root / 'docs'))
+import repository  # noqa: E402
 
-site = root/'_docs'
-browser = os.getenv('CHROMIUM') or next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome', 'chrome'))), None)
-sources = [p for d in ('nbs/**/*.ipynb', 'rnnlm/**/*.py', 'docs/*.*', 'docs/_static/*') for p in root.glob(d)]
-built = site/'searchindex.js'                                      # Sphinx writes it last
-lacks = ('there is no site: make docs' if not built.exists() else 'the site is older than its sources: make docs' if built.stat().st_mtime < max(p.stat().st_mtime for p in sources) else
-         'there is no Chromium; CHROMIUM may name one' if not browser else
-         'playwright is not installed' if not find_spec('playwright') else None)
-if lacks and os.getenv('SITE_TEST') == 'must': raise RuntimeError(lacks)
+site = root / '_docs'
+browser = os.getenv('CHROMIUM') or next(
+    filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome', 'chrome'))),
+    None,
+)
+sources = [
+    p
+    for d in ('nbs/**/*.ipynb', 'rnnlm/**/*.py', 'docs/*.*', 'docs/_static/*')
+    for p in root.glob(d)
+]
+built = site / 'searchindex.js'  # Sphinx writes it last
+lacks = (
+    'there is no site: make docs'
+    if not built.exists()
+    else 'the site is older than its sources: make docs'
+    if built.stat().st_mtime < max(p.stat().st_mtime for p in sources)
+    else 'there is no Chromium; CHROMIUM may name one'
+    if not browser
+    else 'playwright is not installed'
+    if not find_spec('playwright')
+    else None
+)
+if lacks and os.getenv('SITE_TEST') == 'must':
+    raise RuntimeError(lacks)
 pytestmark = pytest.mark.skipif(bool(lacks), reason=str(lacks))
 
-flags = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
-limit = 1800                                                       # seconds for anything done in the browser
-tabs = 3                                                           # pages looked at side by side
+flags = [
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+]
+limit = 1800  # seconds for anything done in the browser
+tabs = 3  # pages looked at side by side
 pages = sorted(str(p.relative_to(site)) for p in site.rglob('*.html') if '_static' not in p.parts)
-prompts = ['nine thousand', 'nine thousand nine hundred ninety .', 'eight thousand two hundred', 'three thousand four hundred twelve .', 'one . two . three .',
-           'seven thousand nine hundred ninety nine .', 'forty two', 'five thousand', '.', 'nine hundred ninety nine . one thousand . one thousand one . one']
+prompts = [
+    'nine thousand',
+    'nine thousand nine hundred ninety .',
+    'eight thousand two hundred',
+    'three thousand four hundred twelve .',
+    'one . two . three .',
+    'seven thousand nine hundred ninety nine .',
+    'forty two',
+    'five thousand',
+    '.',
+    'nine hundred ninety nine . one thousand . one thousand one . one',
+]
 
 
 class Quiet(SimpleHTTPRequestHandler):
     "The site below /rnnlm/, and nothing beside it"
-    def translate_path(self, path):
-        return super().translate_path(path[len('/rnnlm'):]) if path.startswith('/rnnlm/') else str(site/'not-there')
 
-    def log_message(self, *args): pass
+    def translate_path(self, path):
+        return (
+            super().translate_path(path[len('/rnnlm') :])
+            if path.startswith('/rnnlm/')
+            else str(site / 'not-there')
+        )
+
+    def log_message(self, *args):
+        pass
 
 
 @pytest.fixture(scope='module')
@@ -63,54 +105,92 @@ def with_browser(f, **kwargs):
     async def go():
         async with async_playwright() as p:
             b = await p.chromium.launch(executable_path=browser, args=flags)
-            try: return await f(await b.new_context(viewport=dict(width=1280, height=900), color_scheme='light', **kwargs))
-            finally: await b.close()
+            try:
+                return await f(
+                    await b.new_context(
+                        viewport=dict(width=1280, height=900), color_scheme='light', **kwargs
+                    )
+                )
+            finally:
+                await b.close()
+
     return asyncio.run(asyncio.wait_for(go(), limit))
 
 
 def watched(page, here):
     "The list that errors, failed requests and requests to others than `here` are added to"
     bad = []
-    page.on('console', lambda m: bad.append(f'console: {m.text}') if m.type in ('error', 'warning') else None)
+    page.on(
+        'console',
+        lambda m: bad.append(f'console: {m.text}') if m.type in ('error', 'warning') else None,
+    )
     page.on('pageerror', lambda e: bad.append(f'exception: {e}'))
     page.on('requestfailed', lambda r: bad.append(f'failed: {r.url}'))
     page.on('response', lambda r: bad.append(f'{r.status}: {r.url}') if r.status >= 400 else None)
-    page.on('request', lambda r: None if r.url.startswith((here, 'data:', 'blob:')) else bad.append(f'elsewhere: {r.url}'))
+    page.on(
+        'request',
+        lambda r: (
+            None
+            if r.url.startswith((here, 'data:', 'blob:'))
+            else bad.append(f'elsewhere: {r.url}')
+        ),
+    )
     return bad
 
 
-ready = """() => document.readyState === 'complete' && (!document.querySelector('.math') || !!(window.MathJax && MathJax.startup && MathJax.startup.document))"""
+ready = """() => document.readyState === 'complete' && (!document.querySelector('.math')
+  || !!(window.MathJax && MathJax.startup && MathJax.startup.document))"""
 facts = """async () => {
   if (window.MathJax?.startup) await MathJax.startup.promise;
   const all = (s, f) => [...document.querySelectorAll(s)].map(f);
-  return {links: all('a[href]', a => a.href), ids: all('[id]', o => o.id), sources: all('[src]', o => o.src),
-    math: all('.math', o => !!o.querySelector('mjx-container')), merror: all('[data-mjx-error], mjx-merror', o => o.textContent),
+  return {
+    links: all('a[href]', a => a.href),
+    ids: all('[id]', o => o.id),
+    sources: all('[src]', o => o.src),
+    math: all('.math', o => !!o.querySelector('mjx-container')),
+    merror: all('[data-mjx-error], mjx-merror', o => o.textContent),
     pictures: all('.bd-article img', o => [o.getAttribute('alt') || '', o.naturalWidth]),
-    directives: all('.bd-article pre, .bd-article p', o => o.textContent).filter(o => /^#\\|/m.test(o)),
-    background: getComputedStyle(document.body).backgroundColor, title: document.title, next: document.querySelectorAll('.prev-next-footer a').length}}"""
+    directives: all('.bd-article pre, .bd-article p', o => o.textContent)
+      .filter(o => /^#\\|/m.test(o)),
+    background: getComputedStyle(document.body).backgroundColor,
+    title: document.title,
+    next: document.querySelectorAll('.prev-next-footer a').length}}"""
 wide = "() => document.documentElement.scrollWidth - innerWidth"
-theme = "t => { document.documentElement.dataset.theme = t; document.documentElement.dataset.mode = t }"
-# What axe would take minutes over, and what looks the same everywhere, is taken out: the letters of formulas, the colours of code past the third box of a page.
+theme = (
+    "t => { document.documentElement.dataset.theme = t; document.documentElement.dataset.mode = t }"
+)
+# What axe would take minutes over, and what looks the same everywhere, is taken out: the letters of
+# formulas, the colours of code past the third box of a page.
 thin = """() => {
-  for (const o of document.querySelectorAll('mjx-container svg, mjx-assistive-mml')) o.replaceChildren();
-  for (const o of [...document.querySelectorAll('.highlight pre')].slice(3)) o.textContent = o.textContent}"""
-audit = """async only => (await axe.run(document, {resultTypes: ['violations'], preload: false, ...(only && {runOnly: only})})).violations
-  .filter(v => ['serious', 'critical'].includes(v.impact)).map(v => `${v.id}: ${v.nodes.length} × ${v.nodes[0].html.slice(0, 150)} ${v.nodes[0].failureSummary.slice(0, 200)}`)"""
+  const letters = document.querySelectorAll('mjx-container svg, mjx-assistive-mml');
+  for (const o of letters) o.replaceChildren();
+  const code = [...document.querySelectorAll('.highlight pre')].slice(3);
+  for (const o of code) o.textContent = o.textContent}"""
+audit = """async only => {
+  const options = {resultTypes: ['violations'], preload: false, ...(only && {runOnly: only})};
+  const said = v => `${v.id}: ${v.nodes.length} × ${v.nodes[0].html.slice(0, 150)} `
+    + v.nodes[0].failureSummary.slice(0, 200);
+  return (await axe.run(document, options)).violations
+    .filter(v => ['serious', 'critical'].includes(v.impact)).map(said)}"""
 
 
 @pytest.fixture(scope='module')
 def seen(base):
     "What the browser finds on each page, by page"
-    axe = (Path(find_spec('axe_playwright_python').origin).parent/'axe.min.js').read_text(encoding='utf-8')
+    axe = (Path(find_spec('axe_playwright_python').origin).parent / 'axe.min.js').read_text(
+        encoding='utf-8'
+    )
 
     async def crawl(context):
         found, todo = {}, list(pages)
 
         async def audited(page, *only):
-            "What axe says; what is still fading over or being laid out gets a second and a third look"
+            """What axe says; what is still fading over or being laid out gets a second and a third
+            look"""
             for wait in (300, 900, 2500):
                 await page.wait_for_timeout(wait)
-                if not (said := await page.evaluate(audit, *only)): break
+                if not (said := await page.evaluate(audit, *only)):
+                    break
             return said
 
         async def tab():
@@ -125,14 +205,24 @@ def seen(base):
                 await page.evaluate(axe)
                 o['axe'] = await audited(page)
                 await page.evaluate(theme, 'dark')
-                o['axe'] += [f'dark, {v}' for v in await audited(page, ['color-contrast', 'link-in-text-block'])]
-                o['dark'] = await page.evaluate('() => getComputedStyle(document.body).backgroundColor')
+                o['axe'] += [
+                    f'dark, {v}'
+                    for v in await audited(page, ['color-contrast', 'link-in-text-block'])
+                ]
+                o['dark'] = await page.evaluate(
+                    '() => getComputedStyle(document.body).backgroundColor'
+                )
                 await page.set_viewport_size(dict(width=380, height=800))
-                o['axe'] += [f'phone, {v}' for v in await audited(page, ['scrollable-region-focusable', 'target-size'])]
+                o['axe'] += [
+                    f'phone, {v}'
+                    for v in await audited(page, ['scrollable-region-focusable', 'target-size'])
+                ]
                 o['wide'] = await page.evaluate(wide)
                 await page.close()
+
         await asyncio.gather(*[tab() for _ in range(tabs)])
         return found
+
     return with_browser(crawl)
 
 
@@ -144,49 +234,93 @@ def each(seen, f):
 
 def test_all_pages_are_there(seen):
     def below(folder, end):
-        found = (p.relative_to(root/folder) for p in (root/folder).rglob(f'*.{end}'))
-        return {p.with_suffix('.html').as_posix() for p in found if p.stem[0] != '_' and p.parent.name != '.ipynb_checkpoints'}
+        found = (p.relative_to(root / folder) for p in (root / folder).rglob(f'*.{end}'))
+        return {
+            p.with_suffix('.html').as_posix()
+            for p in found
+            if p.stem[0] != '_' and p.parent.name != '.ipynb_checkpoints'
+        }
+
     plain = {f'{o}.html' for o in ('playground', 'reference', 'cite', 'CHANGELOG', 'CONTRIBUTING')}
     assert below('nbs', 'ipynb') | plain | {f'api/{o}' for o in below('rnnlm', 'py')} <= set(pages)
 
 
 def test_menu_has_the_folders_as_parts():
-    home = (site/'index.html').read_text(encoding='utf-8')
-    parts = re.findall(r'<p aria-level="2" class="caption"[^>]*><span class="caption-text">(.*?)</span>', home)
+    home = (site / 'index.html').read_text(encoding='utf-8')
+    parts = re.findall(
+        r'<p aria-level="2" class="caption"[^>]*><span class="caption-text">(.*?)</span>', home
+    )
     assert parts == ['The chapter', 'Replication', 'Beyond', 'Reference', 'The project']
 
 
 def test_api_pages_say_what_the_source_says():
-    "Parameters with meaning and type, results, errors, patched methods, and links to the source and to the notebook"
-    def entry(page, name): return re.search(rf'<dt class="sig[^>]*id="{re.escape(name)}">.*?</dl>\s*</dd>', (site/page).read_text(encoding='utf-8'), re.S)[0]
+    """Parameters with meaning and type, results, errors, patched methods, and links to the source
+    and to the notebook"""
+
+    def entry(page, name):
+        return re.search(
+            rf'<dt class="sig[^>]*id="{re.escape(name)}">.*?</dl>\s*</dd>',
+            (site / page).read_text(encoding='utf-8'),
+            re.S,
+        )[0]
+
     patched = entry('api/lstm.html', 'rnnlm.lstm.LSTMCell.from_torch')
     plain = html.unescape(re.sub(r'<[^>]+>', '', patched))
-    assert 'm: LSTMCell' in plain and 'PyTorch’s cell' in plain and 'Ours, on the same device' in plain and 'TypeError or ValueError if' in plain
-    source = repository.link('rnnlm/lstm.py')                      # '' where the repository has no address
+    assert (
+        'm: LSTMCell' in plain
+        and 'PyTorch’s cell' in plain
+        and 'Ours, on the same device' in plain
+        and 'TypeError or ValueError if' in plain
+    )
+    source = repository.link('rnnlm/lstm.py')  # '' where the repository has no address
     assert bool(source) == ('[source]' in plain)
     assert not source or re.search(rf'href="{re.escape(source)}#L\d+-L\d+"', patched)
     stored = entry('api/replicate/store.html', 'rnnlm.replicate.store.curves_of')
-    assert re.search(r'<strong>runs</strong> \(<em>DataFrame</em>\)', stored) and 'href="../../replication/03_store.html#' in stored
+    assert (
+        re.search(r'<strong>runs</strong> \(<em>DataFrame</em>\)', stored)
+        and 'href="../../replication/03_store.html#' in stored
+    )
 
 
 def test_links_to_names_lead_to_the_api():
-    for page, up in (('index.html', ''), ('chapter/04_lstm.html', '../'), ('replication/02_judge.html', '../')):
-        text = (site/page).read_text(encoding='utf-8')
+    for page, up in (
+        ('index.html', ''),
+        ('chapter/04_lstm.html', '../'),
+        ('replication/02_judge.html', '../'),
+    ):
+        text = (site / page).read_text(encoding='utf-8')
         assert '.ipynb"' not in re.sub(r'href="(https:|[^"]*_sources/)[^"]*"', '', text), page
-        if up: assert f'href="{up}api/' in text, page
+        if up:
+            assert f'href="{up}api/' in text, page
 
 
-def test_no_error_and_no_request_elsewhere(seen): each(seen, lambda o: o['bad'])
-def test_nothing_serious_for_axe(seen): each(seen, lambda o: o['axe'])
-def test_no_page_wider_than_a_phone(seen): each(seen, lambda o: o['wide'] if o['wide'] > 0 else None)
+def test_no_error_and_no_request_elsewhere(seen):
+    each(seen, lambda o: o['bad'])
+
+
+def test_nothing_serious_for_axe(seen):
+    each(seen, lambda o: o['axe'])
+
+
+def test_no_page_wider_than_a_phone(seen):
+    each(seen, lambda o: o['wide'] if o['wide'] > 0 else None)
+
+
 def test_math_is_typeset(seen):
     each(seen, lambda o: o['merror'] or [i for i, done in enumerate(o['math']) if not done])
     assert sum(len(o['math']) for o in seen.values()) > 100
 
 
-def test_pictures_load_and_say_what_they_show(seen): each(seen, lambda o: [p for p in o['pictures'] if len(p[0]) < 4 or not p[1]])
-def test_directives_do_not_show(seen): each(seen, lambda o: o['directives'])
-def test_two_themes(seen): each(seen, lambda o: o['dark'] if o['dark'] == o['background'] else None)
+def test_pictures_load_and_say_what_they_show(seen):
+    each(seen, lambda o: [p for p in o['pictures'] if len(p[0]) < 4 or not p[1]])
+
+
+def test_directives_do_not_show(seen):
+    each(seen, lambda o: o['directives'])
+
+
+def test_two_themes(seen):
+    each(seen, lambda o: o['dark'] if o['dark'] == o['background'] else None)
 
 
 def test_links_and_anchors(seen, base):
@@ -194,47 +328,71 @@ def test_links_and_anchors(seen, base):
 
     def dead(link):
         url, anchor = urldefrag(link)
-        if not url.startswith(base): return None if url.startswith(('https:', 'mailto:', 'javascript:')) else link
+        if not url.startswith(base):
+            return None if url.startswith(('https:', 'mailto:', 'javascript:')) else link
         url = url + 'index.html' if url.endswith('/') else url
-        if url in anchors: return link if anchor and unquote(anchor) not in anchors[url] else None
-        return None if (site/unquote(url[len(base):]).split('?')[0]).exists() else link
+        if url in anchors:
+            return link if anchor and unquote(anchor) not in anchors[url] else None
+        return None if (site / unquote(url[len(base) :]).split('?')[0]).exists() else link
+
     each(seen, lambda o: sorted(set(filter(None, map(dead, o['links'])))))
 
 
-def test_previous_and_next(seen): each(seen, lambda o: None if o['next'] or o['title'].startswith(('Search', 'Index', 'Python Module')) else 'neither')
+def test_previous_and_next(seen):
+    each(
+        seen,
+        lambda o: (
+            None
+            if o['next'] or o['title'].startswith(('Search', 'Index', 'Python Module'))
+            else 'neither'
+        ),
+    )
 
 
 def test_edit_colab_download(seen, base):
     for name in ('index', 'chapter/04_lstm', 'replication/03_store', 'beyond/01_playground'):
         links, path = seen[f'{name}.html']['links'], f'{name}.ipynb'
         source = f'nbs/{path}'
-        assert {repository.link(source, 'edit'), repository.colab(source)} - {''} <= set(links), name
+        assert {repository.link(source, 'edit'), repository.colab(source)} - {''} <= set(links), (
+            name
+        )
         assert base + f'_sources/{path}' in links, name
-        assert (site/'_sources'/path).read_bytes() == (root/'nbs'/path).read_bytes(), name
+        assert (site / '_sources' / path).read_bytes() == (root / 'nbs' / path).read_bytes(), name
     edit = repository.link('nbs/replication/03_store.ipynb', 'edit')
     assert not edit or edit in seen['api/replicate/store.html']['links']
 
 
 def accounts(text):
     "The accounts of GitHub that `text` links to, at github.com, in Colab or at github.io"
-    at = r'https?://(?:www\.)?(?:raw\.githubusercontent\.com|(?:colab\.[\w.]+/)?github(?:\.com)?)/([\w-]+)'
+    at = (
+        r'https?://(?:www\.)?(?:raw\.githubusercontent\.com|'
+        r'(?:colab\.[\w.]+/)?github(?:\.com)?)/([\w-]+)'
+    )
     return set(re.findall(at, text)) | set(re.findall(r'https?://([\w-]+)\.github\.io', text))
 
 
 def test_accounts_are_found():
     "The control of the next test: what the site had once, and what it may have"
-    ours = ['https://github.com/rnnlm/rnnlm/blob/main/x.py#L1', 'https://rnnlm.github.io/rnnlm/',
-            'https://colab.research.google.com/github/rnnlm/rnnlm/blob/main/nbs/index.ipynb',
-            'https://raw.githubusercontent.com/rnnlm/rnnlm/main/x.py']
+    ours = [
+        'https://github.com/rnnlm/rnnlm/blob/main/x.py#L1',
+        'https://rnnlm.github.io/rnnlm/',
+        'https://colab.research.google.com/github/rnnlm/rnnlm/blob/main/nbs/index.ipynb',
+        'https://raw.githubusercontent.com/rnnlm/rnnlm/main/x.py',
+    ]
     assert [accounts(f'<a href="{o}">') for o in ours] == [{'rnnlm'}] * 4
-    assert accounts('<a href="https://github.com/fastai/fastai">, https://docs.fast.ai') == {'fastai'}
+    assert accounts('<a href="https://github.com/fastai/fastai">, https://docs.fast.ai') == {
+        'fastai'
+    }
 
 
 def test_no_link_to_an_account_that_is_not_ours():
-    "Site, README.md and package: beside the projects that we cite, only the repository's own address"
+    """Site, README.md and package: beside the projects that we cite, only the repository's own
+    address"""
     cited = {'fastai', 'pytorch', 'salesforce'}
     ours = accounts(repository.address() + '/')
-    files = [site/o for o in pages] + [root/o for o in ('README.md', 'CITATION.cff', 'settings.ini')]
+    files = [site / o for o in pages] + [
+        root / o for o in ('README.md', 'CITATION.cff', 'settings.ini')
+    ]
     found = {p.name: accounts(p.read_text(encoding='utf-8')) - cited - ours for p in files}
     assert not {k: v for k, v in found.items() if v}
 
@@ -244,14 +402,16 @@ def test_nothing_is_left_of_a_link_without_address():
     if repository.address():
         pytest.skip('the repository has an address: ' + repository.address())
     for name in pages:
-        text = (site/name).read_text(encoding='utf-8')
+        text = (site / name).read_text(encoding='utf-8')
         found = re.findall(r'href="[^"]*/(?:blob|edit)/main/[^"]*"|btn-edit|btn-colab', text)
         ours = [o for o in found if not accounts(o)]
         assert not ours and '[source]' not in text and '>source</a>' not in text, (name, ours[:3])
         assert repository.settings()['doc_host'] or 'rel="canonical"' not in text, name
 
 
-@pytest.fixture(params=['', 'https://example.org/someone/rnnlm', 'https://github.com/someone/rnnlm'])
+@pytest.fixture(
+    params=['', 'https://example.org/someone/rnnlm', 'https://github.com/someone/rnnlm']
+)
 def at(request, monkeypatch):
     "An address of the repository, as GitHub Actions would say it"
     server, _, name = request.param.partition('/someone/')
@@ -265,18 +425,26 @@ def at(request, monkeypatch):
 def test_address(at, monkeypatch):
     "The environment first, then settings.ini, else none"
     assert repository.address() == at
-    monkeypatch.setattr(repository, 'settings', lambda: dict(git_url='https://a.b/c/', branch='dev'))
+    monkeypatch.setattr(
+        repository, 'settings', lambda: dict(git_url='https://a.b/c/', branch='dev')
+    )
     assert repository.link('x.py', 'edit') == (at or 'https://a.b/c') + '/edit/dev/x.py'
 
 
 def test_links_into_the_repository(at):
-    "Source, edit and Colab, on pages of the API and of notebooks: right with an address, none without"
+    """Source, edit and Colab, on pages of the API and of notebooks: right with an address, none
+    without"""
     import cells
     import conf
-    lines = conf.linkcode_resolve('py', dict(module='rnnlm.lstm', fullname='LSTMCell'))
-    assert re.fullmatch(re.escape(f'{at}/blob/main/rnnlm/lstm.py') + r'#L\d+-L\d+', lines) if at else lines is None
 
-    for host in ('', 'https://github.com/other/rnnlm'):            # whatever nbdev took for it
+    lines = conf.linkcode_resolve('py', dict(module='rnnlm.lstm', fullname='LSTMCell'))
+    assert (
+        re.fullmatch(re.escape(f'{at}/blob/main/rnnlm/lstm.py') + r'#L\d+-L\d+', lines)
+        if at
+        else lines is None
+    )
+
+    for host in ('', 'https://github.com/other/rnnlm'):  # whatever nbdev took for it
         text = f'[source]({host}/blob/main/rnnlm/a.py#L3){{target="_blank"}}\n\n### A\n\nText'
         link = f'[source]({at}/blob/main/rnnlm/a.py#L3)\n\n' if at else ''
         assert cells.source_below(text).split() == f'### A\n\n{link}Text'.split()
@@ -289,11 +457,16 @@ def test_links_into_the_repository(at):
     if at:
         expected |= dict(edit=f'{at}/edit/{path}')
     if at.startswith('https://github.com'):
-        expected |= dict(colab=f'https://colab.research.google.com/github/someone/rnnlm/blob/{path}')
+        expected |= dict(
+            colab=f'https://colab.research.google.com/github/someone/rnnlm/blob/{path}'
+        )
     assert urls == expected
 
 
-@pytest.mark.parametrize('query,target', [('LSTMCell', 'rnnlm.lstm.LSTMCell'), ('weight tying', 'chapter/08_weight_tying.html')])
+@pytest.mark.parametrize(
+    'query,target',
+    [('LSTMCell', 'rnnlm.lstm.LSTMCell'), ('weight tying', 'chapter/08_weight_tying.html')],
+)
 @pytest.mark.parametrize('where', ['served', 'disk'])
 def test_search(base, where, query, target):
     here = base if where == 'served' else site.as_uri() + '/'
@@ -303,38 +476,71 @@ def test_search(base, where, query, target):
         bad = watched(page, here)
         await page.goto(urljoin(here, 'search.html?q=' + query.replace(' ', '+')))
         await page.wait_for_selector('#search-results li a')
-        await page.wait_for_function("() => !document.querySelector('#search-progress')?.textContent.includes('.') || document.querySelectorAll('#search-results li').length > 3")
-        return bad, await page.eval_on_selector_all('#search-results li a', 'l => l.map(a => a.href)')
+        await page.wait_for_function(
+            """() => !document.querySelector('#search-progress')?.textContent.includes('.') ||
+            document.querySelectorAll('#search-results li').length > 3"""
+        )
+        return bad, await page.eval_on_selector_all(
+            '#search-results li a', 'l => l.map(a => a.href)'
+        )
+
     bad, links = with_browser(search)
     assert not bad and any(target in o for o in links[:5]), (bad, links[:5])
 
 
 def test_theme_button_and_disk(base):
     "From the disk: the button changes the theme, and every kind of page works"
+
     async def press(context):
         found = []
-        for name in ('index.html', 'chapter/04_lstm.html', 'api/lstm.html', 'api/replicate/store.html', 'playground.html'):
+        for name in (
+            'index.html',
+            'chapter/04_lstm.html',
+            'api/lstm.html',
+            'api/replicate/store.html',
+            'playground.html',
+        ):
             page = await context.new_page()
             bad = watched(page, 'file://')
-            await page.goto((site/name).as_uri())
+            await page.goto((site / name).as_uri())
             await page.wait_for_function(ready)
-            await page.wait_for_selector('.theme-change-button.active', state='attached')         # the theme's script is ready
+            await page.wait_for_selector(
+                '.theme-change-button.active', state='attached'
+            )  # the theme's script is ready
             modes = [await page.evaluate('() => document.documentElement.dataset.theme')]
             for mode in ('dark', 'light'):
                 await page.click('.theme-switch-button:visible')
-                await page.wait_for_timeout(300)                   # until the menu has found its place
+                await page.wait_for_timeout(300)  # until the menu has found its place
                 await page.click(f'.theme-change-button[data-mode={mode}]:visible')
                 modes.append(await page.evaluate('() => document.documentElement.dataset.theme'))
-            found.append((name, bad, set(modes), await page.evaluate("() => document.querySelectorAll('mjx-container').length > 0 || !document.querySelector('.math')")))
+            found.append(
+                (
+                    name,
+                    bad,
+                    set(modes),
+                    await page.evaluate(
+                        """() => document.querySelectorAll('mjx-container').length > 0 ||
+                        !document.querySelector('.math')"""
+                    ),
+                )
+            )
             await page.close()
         return found
-    for name, bad, modes, math in with_browser(press): assert not bad and modes == {'light', 'dark'} and math, (name, bad, modes, math)
+
+    for name, bad, modes, math in with_browser(press):
+        assert not bad and modes == {'light', 'dark'} and math, (name, bad, modes, math)
 
 
 @pytest.fixture(scope='module')
 def typed(base):
     "What the playground makes of prompts and of bad input"
-    odd = {'unknown word': 'nine zillion', 'digits': '9000', 'nothing': '', 'spaces': '  \n ', '10,000 words': 'nine . ' * 5000}
+    odd = {
+        'unknown word': 'nine zillion',
+        'digits': '9000',
+        'nothing': '',
+        'spaces': '  \n ',
+        '10,000 words': 'nine . ' * 5000,
+    }
 
     async def play(context):
         page = await context.new_page()
@@ -348,16 +554,28 @@ def typed(base):
             await page.fill('#play-n', n)
             await page.click('#play button[type=submit]')
             return await page.inner_text('#play-message')
-        for k, text in odd.items(): messages[k] = await submit(text), await page.locator('#play-steps > li').count()
-        messages['too many steps'] = await submit('nine', '1000'), await page.locator('#play-steps > li').count()
+
+        for k, text in odd.items():
+            messages[k] = await submit(text), await page.locator('#play-steps > li').count()
+        messages['too many steps'] = (
+            await submit('nine', '1000'),
+            await page.locator('#play-steps > li').count(),
+        )
         for p in prompts:
             await submit(p)
-            shown[p] = await page.eval_on_selector_all('#play-steps > li', "l => l.map(o => [o.querySelector('strong').textContent, o.querySelector('.play-verdict').textContent, [...o.querySelectorAll('button')].map(b => b.firstChild.textContent)])")
+            shown[p] = await page.eval_on_selector_all(
+                '#play-steps > li',
+                """l => l.map(o => [
+                  o.querySelector('strong').textContent,
+                  o.querySelector('.play-verdict').textContent,
+                  [...o.querySelectorAll('button')].map(b => b.firstChild.textContent)])""",
+            )
         await page.click('#play-examples button >> nth=0')
         await page.click('#play-steps > li:first-child li:nth-child(2) button')
         other = await page.input_value('#play-text')
         lines = await page.evaluate('() => Playground.lines')
         return runs, messages, shown, other, lines, bad
+
     return with_browser(play)
 
 
@@ -365,29 +583,58 @@ def test_playground_counts_as_pytorch_does(typed):
     import torch
     from rnnlm.data import human_numbers, numericalize
     from rnnlm.playground import go_on, load_weights
-    model, vocab = load_weights(root/'docs/_static/lmmodel7.js')
+
+    model, vocab = load_weights(root / 'docs/_static/lmmodel7.js')
     runs, _, shown, _, lines, bad = typed
     assert lines == human_numbers() and not bad
     for p in prompts:
         steps, words = runs[p]['steps'], p.split()
         ours = go_on(model, vocab, words, 30)
         assert [o['word'] for o in steps] == list(ours.word), p
-        assert [o['true'] for o in steps] == list(ours.true) and [o['ok'] for o in steps] == list(ours.ok), p
-        assert [[f['word'] for f in o['five']] for o in steps] == [[w for w, _ in five] for five in ours.five], p
-        with torch.no_grad(): logits = model(numericalize(words + list(ours.word)[:-1], vocab)[None])[0][0, len(words)-1:]
+        assert [o['true'] for o in steps] == list(ours.true) and [o['ok'] for o in steps] == list(
+            ours.ok
+        ), p
+        assert [[f['word'] for f in o['five']] for o in steps] == [
+            [w for w, _ in five] for five in ours.five
+        ], p
+        with torch.no_grad():
+            logits = model(numericalize(words + list(ours.word)[:-1], vocab)[None])[0][
+                0, len(words) - 1 :
+            ]
         model.reset()
         gap = (torch.tensor([o['logits'] for o in steps]) - logits).abs().max().item()
         assert gap < 1e-4, (p, gap)
-        verdicts = [('right' if ok else 'nothing to compare with' if ok is None else f'wrong: the count has “{t}”') for ok, t in zip(ours.ok, ours.true)]
+        verdicts = [
+            (
+                'right'
+                if ok
+                else 'nothing to compare with'
+                if ok is None
+                else f'wrong: the count has “{t}”'
+            )
+            for ok, t in zip(ours.ok, ours.true)
+        ]
         assert [tuple(o[:2]) for o in shown[p]] == list(zip(ours.word, verdicts))[:20], p
         assert [o[2] for o in shown[p]] == [[w for w, _ in five] for five in ours.five][:20], p
 
 
-def test_playground_takes_another_word(typed): assert typed[3].startswith('three thousand four hundred twelve . ') and len(typed[3].split()) == 7
+def test_playground_takes_another_word(typed):
+    assert (
+        typed[3].startswith('three thousand four hundred twelve . ') and len(typed[3].split()) == 7
+    )
 
 
-@pytest.mark.parametrize('what,says', [('unknown word', '“zillion” is not among'), ('digits', 'Write numbers out'), ('nothing', 'Type a few words first'), ('spaces', 'Type a few words first'),
-                                       ('10,000 words', 'That is 10,000 words. At most 1,000'), ('too many steps', 'from 1 to 100')])
+@pytest.mark.parametrize(
+    'what,says',
+    [
+        ('unknown word', '“zillion” is not among'),
+        ('digits', 'Write numbers out'),
+        ('nothing', 'Type a few words first'),
+        ('spaces', 'Type a few words first'),
+        ('10,000 words', 'That is 10,000 words. At most 1,000'),
+        ('too many steps', 'from 1 to 100'),
+    ],
+)
 def test_playground_refuses(typed, what, says):
     message, steps = typed[1][what]
     assert says in message and steps == 0
