@@ -13,6 +13,7 @@ import yaml
 from nbdev.serve import proc_nbs
 
 import api
+import bibliography
 import repository
 
 root = Path(__file__).parent.parent
@@ -131,6 +132,7 @@ def main():
     for name, text in reference.items():
         put(name, text)
     put('cite.md', cite())
+    put('bibliography.md', bibliography.page())
     for path in out.rglob('*.ipynb'):
         put(path.relative_to(out), named(path))
     put(

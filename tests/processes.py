@@ -8,6 +8,10 @@ from contextlib import contextmanager
 
 import pytest
 
+# A shell starts what runs in the background deaf to Ctrl-C, and children inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @pytest.fixture(autouse=True)
 def time_limit():

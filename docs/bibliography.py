@@ -1,0 +1,58 @@
+"""One bibliography for all notebooks: the papers of bibliography.yaml, and where each is cited."""
+
+import json
+import re
+from collections import defaultdict
+from pathlib import Path
+from urllib.parse import unquote
+
+import yaml
+
+root = Path(__file__).parent.parent
+arxiv = re.compile(r'arxiv\.org/(?:abs|pdf)/(\d{4}\.\d{4,5})')
+doi = re.compile(r'doi\.org/(10\.(?:[^()\s]|\([^()\s]*\))+)')
+
+
+def papers():
+    "The fields of each paper, by its arXiv number or DOI"
+    return yaml.safe_load((root / 'docs/bibliography.yaml').read_text(encoding='utf-8'))
+
+
+def cited():
+    "What the notebooks cite: for each arXiv number or DOI the notebooks, by path, with their titles"
+    found = defaultdict(dict)
+    for path in sorted((root / 'nbs').rglob('*.ipynb')):
+        if '.ipynb_checkpoints' in path.parts:
+            continue
+        cells = json.loads(path.read_text(encoding='utf-8'))['cells']
+        text = '\n'.join(''.join(o['source']) for o in cells if o['cell_type'] == 'markdown')
+        title = re.search(r'^# (.+)$', text, re.M)[1]
+        for name in arxiv.findall(text) + [unquote(o) for o in doi.findall(text)]:
+            found[name][path.relative_to(root / 'nbs').as_posix()] = title
+    return dict(found)
+
+
+def link(name):
+    "Markdown for the address of a paper"
+    if name.startswith('10.'):
+        return f'[doi:{name}](<https://doi.org/{name}>)'
+    return f'[arXiv:{name}](https://arxiv.org/abs/{name})'
+
+
+def page():
+    "The page, in Markdown, by first author and year; `ValueError` for what no notebook explains"
+    known, where = papers(), cited()
+    for name in where.keys() - known.keys():
+        raise ValueError(f'{[*where[name]][0]} cites {name}, which docs/bibliography.yaml lacks')
+
+    def first_author(name):
+        author = re.split(r', | and ', known[name]['by'])[0]
+        return author.split()[-1].lower(), known[name]['year']
+
+    lines = ['# Bibliography', '', 'The papers that the notebooks build on, and where you meet them.', '']
+    for name in sorted(known, key=first_author):
+        o = known[name]
+        venue = f' *{o["in"]}*.' if 'in' in o else ''
+        places = ', '.join(f'[{title}]({path})' for path, title in where.get(name, {}).items())
+        lines.append(f'- {o["by"]} ({o["year"]}). {o["title"]}.{venue} {link(name)}. Cited in {places}.')
+    return '\n'.join(lines) + '\n'
