@@ -19,7 +19,7 @@ def papers():
 
 
 def cited():
-    "What the notebooks cite: for each arXiv number or DOI the notebooks, by path, with their titles"
+    "What the notebooks cite: for each arXiv number or DOI the notebooks and their titles"
     found = defaultdict(dict)
     for path in sorted((root / 'nbs').rglob('*.ipynb')):
         if '.ipynb_checkpoints' in path.parts:
@@ -49,10 +49,12 @@ def page():
         author = re.split(r', | and ', known[name]['by'])[0]
         return author.split()[-1].lower(), known[name]['year']
 
-    lines = ['# Bibliography', '', 'The papers that the notebooks build on, and where you meet them.', '']
+    intro = 'The papers that the notebooks build on, and where you meet them.'
+    lines = ['# Bibliography', '', intro, '']
     for name in sorted(known, key=first_author):
         o = known[name]
         venue = f' *{o["in"]}*.' if 'in' in o else ''
         places = ', '.join(f'[{title}]({path})' for path, title in where.get(name, {}).items())
-        lines.append(f'- {o["by"]} ({o["year"]}). {o["title"]}.{venue} {link(name)}. Cited in {places}.')
+        who = f'- {o["by"]} ({o["year"]})'
+        lines.append(f'{who}. {o["title"]}.{venue} {link(name)}. Cited in {places}.')
     return '\n'.join(lines) + '\n'

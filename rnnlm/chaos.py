@@ -154,7 +154,12 @@ def survey(
     save_pairs(table, names, Store(out), Path(to or str(files('rnnlm')/'tables'/'chaos.csv.gz')))
     return table
 
-def save_pairs(table, names, store, to):
+def save_pairs(
+    table:pd.DataFrame, # Rows of all pairs; gets the columns `model` and `dtype` here
+    names:pd.Series, # `model in dtype`, one for each row
+    store:Store, # It says what made the runs
+    to:Path, # File to write, ending in `.csv.gz`
+):
     "Write `table` to the file `to`, and what made it to the `.json` beside it"
     split = names.str.rsplit(' in ', n=1)
     table.insert(0, 'model', split.str[0])
@@ -187,7 +192,8 @@ def growth(
     "How fast a distance grows: a line through its logarithm, up to `full`; `ValueError` for none"
     if len(one) < 2 or not (one.distance > 0).all():
         raise ValueError('one: growth needs two distances or more, and none of them 0')
-    last = next((i for i, o in enumerate(one.distance) if o >= full), len(one)-1)
+    reached = np.flatnonzero(one.distance >= full)
+    last = reached[0] if len(reached) else len(one)-1
     rising = one.distance.to_numpy()[:max(last, 1)+1]
     slope = np.polyfit(range(len(rising)), np.log10(rising), 1)[0]
     return 10**slope

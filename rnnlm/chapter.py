@@ -29,7 +29,8 @@ from fastai.text.learner import TextLearner
 
 from .ar_tar import RecordPenalties
 from .awd_lstm import AWDLanguageModel
-from .data import StreamLoader, human_numbers, human_numbers_dls, make_vocab, numericalize, stream_batches, tokenize
+from .data import (StreamLoader, human_numbers, human_numbers_dls, make_vocab, numericalize,
+                        stream_batches, tokenize)
 from .gru import GRU, LMModelGRU
 from .learner import FlatLoss, LeanLearner, LeanTextLearner
 from .lstm_lm import LMModel6
@@ -132,7 +133,7 @@ def late_targets():
     tokens = tokenize(human_numbers())
     vocab = make_vocab(tokens)
     nums = numericalize(tokens, vocab)
-    cut = 16*3154
+    cut = 16*3154                                                  # where validation begins
     def late(part):
         now, later = stream_batches(part[:-1], 16, 64), stream_batches(part[1:], 16, 64)
         return StreamLoader([(xb, yb) for (xb, _), (_, yb) in zip(now, later)], vocab=vocab)
@@ -281,13 +282,13 @@ def run(
     model:str, # `LMModel4` to `LMModel7`, or one of `variants`
     seed:int, # What the run is drawn from, from 0 on
     **kwargs, # Passed on to `chapter_learner`
-) -> pd.DataFrame: # A row an epoch: `epoch, train_loss, valid_loss, accuracy`, with `plain_loss` for `LMModel7`
-    "Train `model` once, as the chapter does: from one seed, always the same table"
+) -> pd.DataFrame: # 15 rows: `epoch, train_loss, valid_loss, accuracy`; `LMModel7`: `plain_loss`
+    "Train `model` once, as the chapter does: the same seed gives the same table"
     return experiment(model, **kwargs).train(seed)
 
 # %% ../nbs/replication/07_recipes.ipynb #da755940
 def as_run(
-    run, # A fastai `Recorder`, or a frame with `epoch` and the metrics (and `seed` where there are several runs)
+    run, # A fastai `Recorder`, or a frame: `epoch`, the metrics, and `seed` where there are several
 ) -> pd.DataFrame: # `seed, epoch, train_loss, valid_loss, accuracy` and whatever else it has
     "`run` as a table; `TypeError` or `ValueError` if it is not one of 15 epochs"
     if hasattr(run, 'metric_names') and not isinstance(run, pd.DataFrame):

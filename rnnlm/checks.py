@@ -70,7 +70,7 @@ def check_tensor(
     dims:tuple, # A size each, or a name for any size from 1 up
     like:Tensor, # Weights: `x` must share their dtype and device, but for autocast
 ):
-    "`TypeError` or `ValueError` unless `x` is a tensor of this shape, in the dtype and on the device of `like`"
+    "`TypeError` or `ValueError` unless `x` has this shape, and the dtype and device of `like`"
     if not isinstance(x, Tensor):
         raise TypeError(f'{name}: must be a tensor, not {type(x).__name__}')
     def fits(size, dim):
@@ -94,7 +94,8 @@ def check_pair(
         kind = type(pair).__name__
         raise TypeError(f'{name}: must be a pair, hidden state and cell state, not {kind}')
     if len(pair) != 2:
-        raise ValueError(f'{name}: must be a pair, hidden state and cell state, not {len(pair)} things')
+        raise ValueError(f'{name}: must be a pair, hidden state and cell state, '
+                         f'not {len(pair)} things')
     return pair
 
 def check_ids(

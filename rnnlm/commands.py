@@ -29,7 +29,7 @@ from .tables import curves, n_valid
 def as_verdict(
     model:str, # `LMModel4` to `LMModel7`, or one of `variants`
     runs:pd.DataFrame, # Of that model
-    alarm:float=1e-3, # How often right runs may be refused
+    alarm:float=1e-3, # How often right runs may raise a false alarm
 ) -> Verdict:
     "What the seeds say about one model of the chapter"
     r, known = recipe(model), experiment(model)
@@ -72,7 +72,8 @@ def side_by_side(
     run:pd.DataFrame, # What it gave here
 ) -> pd.DataFrame: # All text, a row an epoch
     "The printed rows and the recomputed ones"
-    ours, theirs = (o.set_index('epoch') for o in (run, golden.printed))
+    ours = run.set_index('epoch')
+    theirs = golden.printed.set_index('epoch')
     short = dict(train_loss='train', valid_loss='valid', accuracy='accuracy')
     columns = {}
     for metric, name in short.items():
@@ -94,7 +95,8 @@ def came_back(
     if golden.rows < 15:
         said += ' After that, rounding takes over: training this model is chaotic.'
     if not ok:
-        said = (f'{what} should come back {begin}, but do NOT: the largest difference is {largest:.6f}, '
+        said = (f'{what} should come back {begin}, but do NOT: '
+                f'the largest difference is {largest:.6f}, '
                 f'and rounding explains {golden.tolerance:.6f}.')
     name = f'{golden.name}, {golden.model}, digit for digit'
     return Opening(name, f'{golden.name}, {golden.model}: {said}', side_by_side(golden, run), ok)
@@ -126,7 +128,8 @@ def save_runs(
     "Write runs as a table, and what made them to the `.json` beside it"
     path = Path(path)
     runs = sorted(runs, key=lambda o: (o.name, o.seed))
-    table = pd.concat([o.frame() for o in runs], ignore_index=True).rename(columns=dict(experiment='model'))
+    table = pd.concat([o.frame() for o in runs], ignore_index=True)
+    table = table.rename(columns=dict(experiment='model'))
     table['correct'] = (table.accuracy*n_valid).round().astype('Int64')
     begin = [o for o in ('weights', 'start') if o in table]
     table.loc[table.epoch > 0, begin] = None
@@ -134,7 +137,8 @@ def save_runs(
         table['weights'] = table.weights.astype('Int64')
     losses = [o for o in ('train_loss', 'valid_loss', 'plain_loss') if o in table]
     table[losses] = table[losses].round(6)
-    columns = ['model', 'seed', 'epoch', 'train_loss', 'valid_loss', 'correct', 'plain_loss', *begin]
+    columns = ['model', 'seed', 'epoch', 'train_loss', 'valid_loss', 'correct', 'plain_loss']
+    columns += begin
     text = table.reindex(columns=columns).to_csv(index=False, float_format='%.9g')
     path.write_bytes(gzip.compress(text.encode(), mtime=0))
     keys = ('python', 'cpu', 'threads', 'package', 'commit')
@@ -196,7 +200,7 @@ def chosen(
 # %% ../nbs/replication/13_commands.ipynb #66bf234b
 @call_parse
 def rnnlm_reproduce(
-    models:str='LMModel5,LMModel6,LMModel7', # Models, separated by commas; LMModel4 is the baseline, `variants` are all with one thing changed
+    models:str='LMModel5,LMModel6,LMModel7', # Separated by commas, or the groups chapter, variants
     seeds:str='4', # Seeds a model
     first_seed:str='1000', # The first of them; the reference has 1000 to 1199
     out:str='results', # Folder for the runs and the report; what it holds is not done again
@@ -205,7 +209,7 @@ def rnnlm_reproduce(
     scheduler:str='', # Address of the Dask scheduler, for `--backend dask`
     reference_to:str='', # Write the runs to this .csv.gz and stop, for maintainers
 ):
-    "Train the chapter's models and say whether its tables are reproduced: status 0 if all are, 1 if not, 2 if asked wrongly"
+    "Are the chapter's tables reproduced? Status 0 if all are, 1 if not, 2 if asked wrongly"
     try:
         sys.exit(reproduce(models, seeds, first_seed, out, jobs, backend, scheduler, reference_to))
     except StudyError as e:
@@ -218,17 +222,21 @@ def rnnlm_reproduce(
 
 def reproduce(models, seeds, first_seed, out, jobs, backend, scheduler, reference_to):
     "Do what the command says; the exit status"
-    n, first = whole('seeds', seeds, 1), whole('first_seed', first_seed)
-    jobs, names = whole('jobs', jobs) or None, chosen(models)
+    n = whole('seeds', seeds, 1)
+    first = whole('first_seed', first_seed)
+    jobs = whole('jobs', jobs) or None
+    names = chosen(models)
     if n > 1_000_000:
         raise StudyError(f'--seeds: at most 1,000,000 can be asked for, not {n}')
     wanted = list(range(first, first+n))
     if reference_to:
         if not reference_to.endswith('.csv.gz'):
-            raise StudyError(f'--reference_to: a file that ends in .csv.gz is needed, not {reference_to!r}')
+            raise StudyError('--reference_to: a file that ends in .csv.gz is needed, '
+                             f'not {reference_to!r}')
         check_writable('reference_to', reference_to)
     experiments = [experiment(m) for m in names]
-    checked(experiments, wanted, jobs, backend)                    # before anything is made
+    # before anything is made
+    checked(experiments, wanted, jobs, backend)
     if not reference_to:
         check_writable('out', Path(out)/'report.html')
     alarm = 1e-3/len(names)/len(look_after(n))

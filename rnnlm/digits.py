@@ -58,13 +58,14 @@ def run_at(
 def agreement(
     run:pd.DataFrame, # `epoch` and metrics
     printed:pd.DataFrame, # The same, as somebody printed them, at least for these epochs
-) -> pd.DataFrame: # A row an epoch: `difference`, the largest, and `equal`, how many numbers are equal as printed
-    "How far a run and a printed table are apart, epoch by epoch; `ValueError` if they share nothing"
+) -> pd.DataFrame: # By epoch: the largest `difference`, and how many are `equal` as printed
+    "How far a run and a printed table are apart by epoch; `ValueError` if they share nothing"
     metrics = [o for o in curves if o in printed and o in run]
     epochs = [o for o in run.epoch if o in set(printed.epoch)]
     if not metrics or not epochs:
         raise ValueError('printed: has no epoch, or no metric, in common with the run')
-    a, b = (o.set_index('epoch').loc[epochs, metrics] for o in (run, printed))
+    a = run.set_index('epoch').loc[epochs, metrics]
+    b = printed.set_index('epoch').loc[epochs, metrics]
     same = (a.round(6)-b.round(6)).abs() < 5e-7
     return pd.DataFrame(dict(difference=(a-b).abs().max(axis=1), equal=same.sum(axis=1)))
 
@@ -75,7 +76,7 @@ def find_state(
     candidates, # States to try: whole numbers, or a dict of them by what had run before
     dropout:str=None, # Kind of `CPUDropout` in place of the model's `drop`; its own by default
     seed:int=42, # What the generator was seeded with
-) -> pd.DataFrame: # A row a candidate, the nearest first: `history`, `n`, metrics of epoch 0, `difference`
+) -> pd.DataFrame: # The nearest first: `history`, `n`, metrics of epoch 0, `difference`
     "Train from each candidate as far as `printed` goes, and say which comes nearest"
     named = candidates
     if not isinstance(named, dict):
@@ -111,7 +112,8 @@ class UntiedLMModel7(LMModel7):
         n_layers:int, # LSTM layers
         p:float, # Probability that dropout zeroes an activation
     ):
-        LMModel6.__init__(self, vocab_sz, n_hidden, n_layers)      # all but the tying
+        # all but the tying
+        LMModel6.__init__(self, vocab_sz, n_hidden, n_layers)
         self.drop = nn.Dropout(p)
 
 def untied(
@@ -120,6 +122,7 @@ def untied(
     "The draft's `LMModel7`"
     return UntiedLMModel7(n_words, 64, 2, .4)
 
+# %% ../nbs/replication/15_digits.ipynb #261db2bb
 @dataclass(frozen=True)
 class Golden:
     "A printed table whose generator we know"
@@ -140,7 +143,7 @@ class Golden:
 
     @property
     def tolerance(self) -> float:
-        "Largest difference in these rows that rounding explains: ten times what we measured, see `scatter`"
+        "Largest difference in `rows` that rounding explains: ten times what `scatter` measured"
         seen = stored('golden.csv')
         seen = seen[(seen.name == self.name) & (seen.epoch < self.rows)]
         return max(2e-5, 10*seen.difference.max())
@@ -151,6 +154,7 @@ class Golden:
         "Did the printed rows come back?"
         return bool((agreement(run, self.printed).difference[:self.rows] <= self.tolerance).all())
 
+# %% ../nbs/replication/15_digits.ipynb #16e0fdec
 small = 'the two small models of the chapter before, and a loop over the validation set'
 off = dict(alpha=0., beta=0.)
 light_decay = 'LMModel7: weight decay 0.01'
@@ -179,7 +183,7 @@ goldens = [
 # %% ../nbs/replication/15_digits.ipynb #58485eca
 def scatter(
     setting:str, # A name for how this process adds up, such as `oneDNN SSE41`
-    path='rnnlm/tables/golden.csv', # File to keep the rows in; those of the same setting are replaced
+    path='rnnlm/tables/golden.csv', # File for the rows; those of the same setting are replaced
 ) -> pd.DataFrame: # A row a table and epoch: `setting, cpu, torch, name, epoch, difference`
     "Train every golden run here, and keep how far each epoch is from what was printed"
     rows = []
@@ -198,4 +202,5 @@ def as_experiment(
     golden:Golden, # A printed table whose generator we know
 ) -> Experiment: # To be trained from seed 42 alone
     "A golden run, for a study that keeps and resumes runs"
-    return Experiment(f'{golden.name}, N = {golden.n:,}', golden.train, golden.printed, source='rnnlm')
+    name = f'{golden.name}, N = {golden.n:,}'
+    return Experiment(name, golden.train, golden.printed, source='rnnlm')

@@ -20,7 +20,7 @@ def continue_text(
     n:int=20, # Words to add
     temperature:float=0., # 0 takes the likeliest word; 1 draws from the model's probabilities
 ) -> str: # The words that were added
-    "Let `model` go on from `prompt`; `ValueError` for an empty prompt, an unknown word or a bad number"
+    "Let `model` go on from `prompt`; `ValueError` for no words, unknown words or a bad number"
     check_sizes(n=n)
     if not is_number(temperature) or not 0 <= temperature < float('inf'):
         raise ValueError(f'temperature: must be a finite number of at least 0, not {temperature!r}')

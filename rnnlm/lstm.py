@@ -12,6 +12,7 @@ from fastcore.basics import patch
 
 from .checks import check_pair, check_sizes, check_tensor, check_twin
 
+# %% ../nbs/chapter/04_lstm.ipynb #715af653
 def _check_step(x, state, ni, nh, weight):
     "Hidden and cell state, if input and states are what a cell of these sizes can read"
     check_tensor('input', x, ('bs', ni), weight)
@@ -203,9 +204,10 @@ def to_torch(self:LoopLSTM) -> nn.LSTM: # Batch first, on the same device and in
     _copy((theirs, ours) for ours, theirs in _twins(self, m))
     return m
 
-# %% ../nbs/chapter/04b_lstm_backward.ipynb #70003da1
+# %% ../nbs/chapter/04b_lstm_backward.ipynb #ca8bcde2
 from torch.autograd import Function
 
+# %% ../nbs/chapter/04b_lstm_backward.ipynb #70003da1
 def _run(x, h, c, w_ih, w_hh, bias):
     "Gates, both states with the first ones, and the tanh of the cell states, of all steps"
     bs, sl, ni = x.shape

@@ -37,7 +37,7 @@ class Experiment:
     "Something that is trained from a seed, and what its table should look like"
     name:str # Shown in tables and reports, and the key of its stored runs
     train:Callable # From a seed to a frame: a row an epoch, a column a metric
-    published:pd.DataFrame = None # The printed table: `epoch` and metrics, `NaN` where nothing is printed
+    published:pd.DataFrame = None # The printed table: `epoch` and metrics, `NaN` in its gaps
     reference:pd.DataFrame = None # Runs to compare with: `seed`, `epoch` and metrics
     version:str = '1' # Raised when `train` computes something else
     source:str = None # The package that `train` is from, for the record of what made a run
@@ -103,13 +103,14 @@ def train_learner(
     "One run of a fastai learner, a function of `seed` alone"
     with seeded(seed):
         learn = make_learner()
-        seed_python(seed)                                          # loaders made here have drawn from it
+        # Loaders that were made just now have drawn from Python's generator
+        seed_python(seed)
         for dl in learn.dls.loaders:
             dl.rng = random.Random(seed)
         start = first_weights(learn.model)
         with ExitStack() as quiet:
             quiet.enter_context(learn.no_logging())
-            if hasattr(learn, 'no_bar'):                           # there is a bar only if one was imported
+            if hasattr(learn, 'no_bar'):                           # if a bar was imported
                 quiet.enter_context(learn.no_bar())
             fit(learn)
     frame = recorded(learn.recorder)
@@ -152,20 +153,21 @@ def one_run(
 ) -> Run:
     "Train once, here; `StudyError` if other libraries are installed here or `train` gives no table"
     if libraries() != wanted:
-        raise StudyError(f'a worker on {platform.node()} has {libraries()}, the study has {wanted}; '
-                         'install the same there')
+        raise StudyError(f'a worker on {platform.node()} has {libraries()}, '
+                         f'the study has {wanted}; install the same there')
     began = time.perf_counter()
     frame = experiment.train(seed)
     seconds = round(time.perf_counter()-began, 2)
     is_frame = isinstance(frame, pd.DataFrame)
     if not is_frame or not len(frame) or not metrics_of(frame):
         kind = 'one without numbers' if is_frame else type(frame).__name__
-        raise StudyError(f'{experiment.name}: train must give a frame with a row an epoch and a column '
-                         f'a metric, not {kind}')
+        raise StudyError(f'{experiment.name}: train must give a frame with a row an epoch '
+                         f'and a column a metric, not {kind}')
     try:
         numbers = frame[metrics_of(frame)].astype(float)
     except (ValueError, TypeError) as e:
-        raise StudyError(f'{experiment.name}: train gives a metric that is no number ({e})') from None
+        said = f'{experiment.name}: train gives a metric that is no number ({e})'
+        raise StudyError(said) from None
     finite = numbers.where(np.isfinite(numbers))
     curves = {k: [None if np.isnan(x) else x for x in finite[k].tolist()] for k in finite}
     begin = {k: frame.attrs[k] for k in ('weights', 'start') if k in frame.attrs}
@@ -192,7 +194,12 @@ def as_seeds(
         raise ValueError(f'seeds: over {most:,} were given' if seeds else 'seeds: none was given')
     return seeds
 
-def checked(experiments, seeds, jobs, backend):
+def checked(
+    experiments, # An `Experiment`, or several
+    seeds, # How many, from 0 on, or the seeds themselves
+    jobs:int, # Processes, or `None`
+    backend:str, # One of `backends`
+) -> tuple[list, list]: # Experiments, seeds
     "What a study was asked for, in order; `StudyError` if it makes no sense"
     if isinstance(experiments, Experiment):
         experiments = [experiments]
@@ -202,7 +209,8 @@ def checked(experiments, seeds, jobs, backend):
     except (TypeError, AttributeError):
         raise StudyError('experiments: an Experiment is needed, or a list of them') from None
     if not names or len(set(names)) < len(names):
-        raise StudyError('experiments: ' + ('two have the same name' if names else 'none was given'))
+        problem = 'two have the same name' if names else 'none was given'
+        raise StudyError(f'experiments: {problem}')
     try:
         seeds = as_seeds(seeds)
     except ValueError as e:
@@ -234,8 +242,8 @@ def dask_client(
     if not threads or max(threads) > 1:
         client.close()
         found = f'workers with {max(threads)} threads' if threads else 'no workers'
-        raise StudyError(f'scheduler: {scheduler} has {found}, but each worker needs one thread of its '
-                         f'own; start them with `dask worker {scheduler} --nthreads 1`')
+        raise StudyError(f'scheduler: {scheduler} has {found}, but each worker needs one thread '
+                         f'of its own; start them with `dask worker {scheduler} --nthreads 1`')
     return client
 
 @contextmanager
@@ -266,13 +274,13 @@ def study(
     jobs:int=None, # Processes; one a core by default. Dask has those that its scheduler knows
     backend:str='loky', # Where joblib runs them: `loky`, `dask` or `sequential`
     scheduler:str=None, # Address of the Dask scheduler
-    stop:Callable=None, # Told the finished runs after each; training ends early where it says `True`
+    stop:Callable=None, # Gets the finished runs after each; ends the study if it returns `True`
 ) -> pd.DataFrame: # A row an epoch: `experiment, seed, epoch`, the metrics
-    "Train each experiment from each seed, except what `out` holds already; `StudyError` says what to mend"
+    "Train each experiment from each seed, but what `out` has; `StudyError` says what to mend"
     experiments, seeds = checked(experiments, seeds, jobs, backend)
     try:
         where = jobs or cpu_count(), backend, scheduler
-        with warnings.catch_warnings():                            # joblib's, of runs that `stop` left
+        with warnings.catch_warnings():                            # of runs that `stop` left
             warnings.filterwarnings('ignore', module='joblib.parallel')
             done = finish(experiments, seeds, Store(out), where, stop)
     except StoreError as e:
@@ -316,8 +324,9 @@ def finish(experiments, seeds, store, where, stop):
                     asked = [delayed(one_run)(bare[o.name], s, made[o.name], here) for o, s in todo]
                     for run in Parallel(return_as='generator_unordered')(asked):
                         done[run.name, run.seed] = run
+                        # All of them again, if someone removed the file
                         for o in [run] if store.path.exists() else done.values():
-                            store.add(o)                           # all, if someone removed the file
+                            store.add(o)
                         deaths = 0
                         bar.update()
                         if stop and stop(as_frame(done, experiments, seeds)):
@@ -327,12 +336,12 @@ def finish(experiments, seeds, store, where, stop):
                     raise
                 deaths += 1
                 if deaths == 3:
-                    raise StudyError('worker processes were killed 3 times in a row (short of memory?); '
-                                     f'finished runs are in {store.path}, and the same call goes on '
-                                     'from there') from None
+                    raise StudyError('worker processes were killed 3 times in a row '
+                                     f'(short of memory?); finished runs are in {store.path}, '
+                                     'and the same call goes on from there') from None
             left = [(o, s) for o, s in todo if (o.name, s) not in done]
             if left:
-                print('a worker process was killed (short of memory?); what it had under way is done '
-                      f'again, {len(left)} runs are left', file=sys.stderr)
+                print('a worker process was killed (short of memory?); what it had under way '
+                      f'is done again, {len(left)} runs are left', file=sys.stderr)
             todo = left
     return done

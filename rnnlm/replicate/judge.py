@@ -18,9 +18,9 @@ from .store import curves_of, diverged_seeds, flat, metrics_of, padded
 # %% ../../nbs/replication/02_judge.ipynb #6039fbcc
 def pooled_p(
     curve, # Printed numbers, one an epoch
-    others, # Runs to hold it against, seeds × epochs; one with a `NaN` counts as the strangest of all
+    others, # Runs to compare with, seeds × epochs; one with a `NaN` counts as the strangest
 ) -> float: # From `1/(seeds + 1)` to 1
-    "The share of curves, the printed one among them, that stray at least as far as it does"
+    "The share of curves, itself included, that stray as far; `ValueError` if the shapes differ"
     curve, others = np.asarray(curve, float), np.asarray(others, float)
     if others.ndim != 2 or curve.shape != others.shape[1:]:
         raise ValueError(f'others: must be seeds × epochs for a curve of shape {curve.shape}, '
@@ -31,8 +31,7 @@ def pooled_p(
     pool = np.vstack([curve, others[finite]])
     sd = pool.std(0)
     score = np.abs((pool-pool.mean(0)) / np.where(sd > 0, sd, 1)).max(1)
-    odd = len(others)-finite.sum()
-    return float(((score >= score[0]).sum() + odd)/(len(others)+1))
+    return float(((score >= score[0]).sum() + (~finite).sum())/(len(others)+1))
 
 # %% ../../nbs/replication/02_judge.ipynb #563d929a
 def judge_printed(
@@ -40,7 +39,7 @@ def judge_printed(
     reference:pd.DataFrame, # Runs: `seed`, `epoch` and metrics
     level:float=.01, # A smaller p is not reproduced
 ) -> pd.DataFrame: # A row a metric: `printed, mean, sd, seeds, below, p, reproduced` (or `None`)
-    "Could the printed curves be those of one more run?"
+    "Could the printed curves be those of one more run? `ValueError` if there is nothing to compare"
     if 'epoch' not in published and len(published) == 1:
         published = published.assign(epoch=reference.epoch.max())
     if 'epoch' not in published:
@@ -52,13 +51,15 @@ def judge_printed(
             continue
         curves = curves_of(reference, metric)
         if gone := [e for e in printed.index if e not in curves]:
-            raise ValueError(f'published: prints {metric} at epoch {gone[0]}, which the runs do not have')
+            raise ValueError(f'published: prints {metric} at epoch {gone[0]}, '
+                             'which the runs do not have')
         curves = curves[printed.index]
         final, n = curves.iloc[:, -1], len(curves)
         p = pooled_p(printed, curves)
+        reproduced = False if p < level else True if 1/(n+1) < level else None
         rows[metric] = dict(printed=printed.iloc[-1], mean=final.mean(), sd=final.std(), seeds=n,
                             below=int((final < printed.iloc[-1]).sum()), p=p,
-                            reproduced=None if p >= level and 1/(n+1) >= level else bool(p >= level))
+                            reproduced=reproduced)
     if not rows:
         raise ValueError('published: prints no number')
     frame = pd.DataFrame.from_dict(rows, 'index').rename_axis('metric')
@@ -72,7 +73,7 @@ def same_seed(
     tolerance:float=1e-3, # Largest difference that rounding may make
     metrics:list=None, # Which to compare; the losses by default, or all if none is called a loss
 ) -> pd.DataFrame: # A row for each seed that both have: `difference, metric, epoch, start, agrees`
-    "Do new runs agree with stored ones of the same seed? `agrees` is `None` where the first weights differ"
+    "Do new runs agree with stored ones of their seed? `None` if weights came in another order"
     shared = [o for o in metrics_of(runs) if o in reference]
     losses = [o for o in shared if 'loss' in o]
     metrics = metrics or losses or shared
@@ -84,14 +85,14 @@ def same_seed(
         gap = (a.loc[first, metrics]-b.loc[first, metrics]).abs().stack(future_stack=True)
         gap = gap.fillna(np.inf)
         if gap.empty:
-            continue                                               # no epoch, or no metric, in common
+            continue                                               # they share nothing
         epoch, metric = gap.idxmax()
         start = 'unknown'
         if all('start' in o and o.start.notna().any() for o in (a, b)):
             mine, theirs = (o[o.start.notna()].iloc[0] for o in (a, b))
             count = mine.weights == theirs.weights
-            start = 'same' if count and np.isclose(mine.start, theirs.start, rtol=1e-6) else (
-                    'drawn in another order' if count else 'another number of weights')
+            other = 'drawn in another order' if count else 'another number of weights'
+            start = 'same' if count and np.isclose(mine.start, theirs.start, rtol=1e-6) else other
         agrees = None if start == 'drawn in another order' else bool(gap.max() <= tolerance)
         rows[seed] = dict(difference=gap.max(), metric=metric, epoch=epoch, start=start,
                           agrees=agrees and start != 'another number of weights')
@@ -100,7 +101,7 @@ def same_seed(
 
 # %% ../../nbs/replication/02_judge.ipynb #fcc745b3
 ridge = .1                                                         # added to the correlations
-fewest = 50                                                        # reference runs that a bound needs
+fewest = 50                                                        # runs that a bound needs
 
 class Norm:
     "What right runs look like: mean, spread and correlations of all numbers of a run"
@@ -110,7 +111,7 @@ class Norm:
         self.n = len(rows)
         self.mean = rows.mean(0)
         sd = rows.std(0, ddof=1)
-        self.sd = np.maximum(sd, 1e-9*np.abs(self.mean) + 1e-12)   # also where all runs are the same
+        self.sd = np.maximum(sd, 1e-9*np.abs(self.mean) + 1e-12)   # never 0
         z = (rows-self.mean)/self.sd
         self.inverse = np.linalg.inv(z.T @ z/(self.n-1) + ridge*np.eye(rows.shape[1]))
 
@@ -143,20 +144,19 @@ def held_out_scores(
     found = []
     for part in parts:
         norm = Norm(np.delete(rows, part, 0))
-        if k == 1:
-            means = rows[part]
-        else:
-            few = min(k, len(part)//2)
+        few = 1 if k == 1 else min(k, len(part)//2)
+        means = rows[part]
+        if k > 1:
             draws = [rng.choice(part, few, replace=False) for _ in range(n//folds)]
             means = rows[np.array(draws)].mean(1)
-        found.append(norm.scores(means, min(k, len(part)//2) if k > 1 else 1))
+        found.append(norm.scores(means, few))
     return np.concatenate(found, 1)
 
 def tail_bound(
     scores:np.ndarray, # Scores of right runs
     rate:float, # How often a right run may score higher
 ) -> float:
-    "The score that is passed at this rate, by a power-law tail above the upper quartile (Hill 1975)"
+    "The score passed at this rate, by a power-law tail above the upper quartile (Hill 1975)"
     logs = np.log(np.maximum(scores, 1e-3))                        # runs that never differ score 0
     quartile = np.quantile(logs, .75)
     tail = logs[logs > quartile]-quartile
@@ -165,20 +165,21 @@ def tail_bound(
 def bounds(
     rows:np.ndarray, # Right runs: seeds × numbers
     k:int, # Runs in a mean
-    alarm:float=1e-3, # How often right runs may be refused
+    alarm:float=1e-3, # How often right runs may raise a false alarm
 ) -> np.ndarray: # Of largest |z|, and of T²
-    "Bounds of both scores; each has half of the false alarms"
+    "Bounds of both scores, each with half of the false alarms; `ValueError` if runs are too few"
     if len(rows) < fewest:
-        raise ValueError(f'reference: {len(rows)} runs are too few for a bound; {fewest} are needed')
+        raise ValueError(f'reference: {len(rows)} runs are too few for a bound; '
+                         f'{fewest} are needed')
     return np.array([tail_bound(o, alarm/2) for o in held_out_scores(rows, k)])
 
 # %% ../../nbs/replication/02_judge.ipynb #d428bf47
 def judge_runs(
     runs:pd.DataFrame, # New runs: `seed`, `epoch` and metrics
-    reference:pd.DataFrame, # Right runs, likewise, 50 seeds or more
-    alarm:float=1e-3, # How often right runs may be refused, all metrics together
+    reference:pd.DataFrame, # Right runs, 50 seeds or more; those of `runs` are left out if 50 stay
+    alarm:float=1e-3, # How often right runs may raise a false alarm, all metrics together
 ) -> pd.DataFrame: # A row a metric, and `pattern` for T²: `seeds, epoch, deviation, bound, agrees`
-    "Does the mean of these runs look like the reference? Their seeds are left out of it, if 50 are left"
+    "Does the mean of these runs look like the reference? `ValueError` if it can't be compared"
     metrics = [o for o in metrics_of(reference) if o in runs and reference[o].notna().all()]
     if not metrics:
         raise ValueError('runs: have no metric of the reference')
@@ -203,7 +204,7 @@ def judge_runs(
 # %% ../../nbs/replication/02_judge.ipynb #de5b6ffc
 def refused_share(
     wrong:pd.DataFrame, # Runs of something else
-    reference:pd.DataFrame, # The runs that a printed table is held against
+    reference:pd.DataFrame, # The runs that a printed table is compared with
     published:pd.DataFrame, # That table: which metrics and epochs are looked at
     level:float=.01, # As for `judge_printed`
 ) -> float: # From 0 to 1
@@ -219,12 +220,12 @@ def refused_share(
     return float(refused.mean())
 
 def smallest_shift(
-    reference:pd.DataFrame, # The runs that a printed table is held against
+    reference:pd.DataFrame, # The runs that a printed table is compared with
     metric:str, # Which
     level:float=.01, # As for `judge_printed`
-    share:float=.9, # Of the runs that have to be refused
+    share:float=.9, # Of the runs that have to be rejected
 ) -> float: # In units of the metric
-    "The smallest shift of the last third of a curve that is refused nine times in ten"
+    "The smallest shift of the last third of a curve that is rejected nine times in ten"
     rows = curves_of(reference, metric).dropna().to_numpy(float)
     late = np.arange(rows.shape[1]) >= rows.shape[1]*2//3
     sd = np.where(rows.std(0) > 0, rows.std(0), 1e-12)
@@ -244,15 +245,15 @@ class Verdict:
     "What the seeds say about one experiment"
     name:str # Of the experiment
     runs:pd.DataFrame # What was trained here
-    reference:pd.DataFrame # What it was held against
+    reference:pd.DataFrame # What it was compared with
     published:pd.DataFrame = None # The printed table
     printed:pd.DataFrame = None # As `judge_printed` gives it; `None` if nothing is printed
     same:pd.DataFrame = None # As `same_seed` gives it; `None` if no seed is shared
     own:pd.DataFrame = None # As `judge_runs` gives it; `None` without a reference of its own
     diverged:list = field(default_factory=list) # Seeds with a number that is not finite
-    noticed:dict = field(default_factory=dict) # Known mistake to the share of its runs that is refused
+    noticed:dict = field(default_factory=dict) # Known mistake to the share of its runs noticed
     shifts:dict = field(default_factory=dict) # Metric to its smallest shift that is noticed
-    nearest:str = None # The known mistake that looks most like what was refused
+    nearest:str = None # The known mistake that looks most like what was rejected
     level:float = .01 # Of the printed table's check
     alarm:float = 1e-3 # False alarms of the check of one's own runs
 
@@ -267,18 +268,16 @@ class Verdict:
     @property
     def own_ok(self):
         "Do the runs agree with the reference? `None` if there is none"
-        said = [] if self.same is None else list(self.same.agrees)
-        said += [] if self.own is None else list(self.own.agrees)
+        tables = [o for o in (self.same, self.own) if o is not None]
+        said = [ok for table in tables for ok in table.agrees if ok is not None]
         if len(self.diverged) and len(self.diverged) == self.runs.seed.nunique():
             return False
-        said = [o for o in said if o is not None]
         return False if False in said else True if said else None
 
     @property
     def reproduced(self):
         "`True`, `False`, or `None` where the runs are too few to say"
-        parts = [self.printed_ok, self.own_ok]
-        if False in parts:
+        if False in (self.printed_ok, self.own_ok):
             return False
         return self.printed_ok if self.printed is not None else self.own_ok
 
@@ -302,9 +301,9 @@ def judge(
     mistakes:dict=None, # Known mistakes: name to runs
     name:str='', # Of the experiment
     level:float=.01, # A printed curve with a smaller p is not reproduced
-    alarm:float=1e-3, # How often right runs may be refused
+    alarm:float=1e-3, # How often right runs may raise a false alarm
 ) -> Verdict:
-    "What the seeds say: about the printed table, and about these runs"
+    "What the seeds say of the printed table and of these runs; `ValueError` if there are no runs"
     if not len(runs):
         raise ValueError('runs: there are none')
     mistakes, runs = mistakes or {}, padded(runs)
@@ -327,7 +326,8 @@ def judge(
         if right[~right.seed.isin(sound.seed)].seed.nunique() >= fewest:
             verdict.own = judge_runs(sound, right, alarm)
     if verdict.reproduced is False and mistakes:
-        strange = published if verdict.printed_ok is False and verdict.own_ok is not False else sound
+        only_printed = verdict.printed_ok is False and verdict.own_ok is not False
+        strange = published if only_printed else sound
         verdict.nearest = nearest_mistake(strange, mistakes) if len(strange) else None
     return verdict
 
@@ -337,7 +337,7 @@ def moved(
     reference:pd.DataFrame, # Stored runs
     level:float=1e-3, # Of all metrics together
 ) -> pd.DataFrame: # A row a metric: `ks, p, moved`
-    "Did the distribution of a final number move away from the reference's?"
+    "Did a final number's distribution move from the reference's? `ValueError` below 8 seeds"
     last = runs[runs.epoch == runs.epoch.max()]
     before = reference[(reference.epoch == reference.epoch.max()) & ~reference.seed.isin(runs.seed)]
     if min(len(last), len(before)) < 8:

@@ -37,7 +37,8 @@ def draw_band(
     curves = curves_of(reference, metric).dropna()
     mean, sd = curves.mean(), curves.std()
     reach = ((curves-mean)/sd.where(sd > 0, 1)).abs().max(axis=1)
-    edges = (0, 1) if curves.min(axis=None) >= 0 and curves.max(axis=None) <= 1 else (-np.inf, np.inf)
+    is_share = curves.min(axis=None) >= 0 and curves.max(axis=None) <= 1
+    edges = (0, 1) if is_share else (-np.inf, np.inf)
     for share, shade in shades.items():
         width = reach.quantile(share)*sd
         low, high = (mean-width).clip(*edges), (mean+width).clip(*edges)
@@ -104,17 +105,19 @@ def reasons(
     if verdict.printed is not None:
         n = int(verdict.printed.seeds.iloc[0])
         odd = [k for k, o in verdict.printed.reproduced.items() if o is False]
-        said.append((verdict.printed_ok, {
+        texts = {
             True: f'the printed curves look like one more of {plural(n, "run")}',
             False: f"the printed {' and '.join(odd)} could hardly come from this code "
                    f'({plural(n, "run")}, p below {verdict.level:g})',
-            None: f'{plural(n, "run")} {"is" if n == 1 else "are"} too few to refuse a printed table; '
-                  f'it takes {int(np.ceil(1/verdict.level))}'}[verdict.printed_ok]))
+            None: f'{plural(n, "run")} {"is" if n == 1 else "are"} too few to refuse '
+                  f'a printed table; it takes {int(np.ceil(1/verdict.level))}'}
+        said.append((verdict.printed_ok, texts[verdict.printed_ok]))
     if verdict.same is not None:
         agrees = list(verdict.same.agrees)
         wrong = [str(o) for o, ok in zip(verdict.same.index, agrees) if ok is False]
         if wrong:
-            said.append((False, f"from seed {' and '.join(wrong)} your code does not give the stored run"))
+            said.append((False, f"from seed {' and '.join(wrong)} your code "
+                                'does not give the stored run'))
         elif n := agrees.count(True):
             some = 'your run agrees' if n == 1 else f'{n} of your runs agree'
             said.append((True, f'{some} with the stored run of the same seed'))
@@ -175,18 +178,20 @@ def own_table(
     "Your runs against the reference"
     last = verdict.runs[verdict.runs.epoch == verdict.runs.epoch.max()]
     last = last[~last.seed.isin(verdict.diverged)]
-    held = verdict.reference[verdict.reference.epoch == verdict.reference.epoch.max()]
+    others = verdict.reference[verdict.reference.epoch == verdict.reference.epoch.max()]
     rows = {}
     for metric in [] if verdict.own is None else verdict.own.index.drop('pattern'):
         o = verdict.own.loc[metric]
+        differs = (f'differs at epoch {o.epoch} by {o.deviation:+.1f} standard errors '
+                   f'(bound {o.bound:.1f})')
+        mean, sd = number(others[metric].mean()), number(others[metric].std())
         rows[metric] = {'yours, mean': number(last[metric].mean()),
-                        f'{len(held)} runs, mean ± sd': f'{number(held[metric].mean())} ± '
-                                                        f'{number(held[metric].std())}',
-                        'verdict': 'agrees' if o.agrees else
-                        f'differs at epoch {o.epoch} by {o.deviation:+.1f} standard errors (bound {o.bound:.1f})'}
+                        f'{len(others)} runs, mean ± sd': f'{mean} ± {sd}',
+                        'verdict': 'agrees' if o.agrees else differs}
     if rows and not verdict.own.agrees.pattern:
         o = verdict.own.loc['pattern']
-        rows['all together'] = {'verdict': f'differ as a pattern ({o.deviation:.0f}, bound {o.bound:.0f})'}
+        said = f'differ as a pattern ({o.deviation:.0f}, bound {o.bound:.0f})'
+        rows['all together'] = {'verdict': said}
     return pd.DataFrame.from_dict(rows, 'index').fillna('')
 
 def same_lines(
@@ -194,12 +199,14 @@ def same_lines(
 ) -> list[str]: # A line a seed
     "What the comparison with stored runs of the same seed said"
     lines = []
+    said = {True: 'agrees with the stored run', False: 'DIFFERS from the stored run',
+            None: 'starts from other weights, drawn in another order: nothing to compare'}
     for seed, o in verdict.same.iterrows():
-        told = {True: 'agrees with the stored run', False: 'DIFFERS from the stored run',
-                None: 'starts from other weights, drawn in another order: nothing to compare'}[o.agrees]
+        told = said[o.agrees]
         if o.start == 'another number of weights':
             told = 'is another model: it has another number of weights'
-        lines.append(f'seed {seed} {told} (largest difference {o.difference:.1g}, {o.metric}, epoch {o.epoch})')
+        lines.append(f'seed {seed} {told} (largest difference {o.difference:.1g}, '
+                     f'{o.metric}, epoch {o.epoch})')
     return lines
 
 def noticed_lines(
@@ -208,9 +215,10 @@ def noticed_lines(
     "What the check of the printed table would have noticed"
     if verdict.noticed:
         ordered = sorted(verdict.noticed.items(), key=lambda o: -o[1])
-        return [f'{share:.0%} of single runs with “{k}” would have been refused' for k, share in ordered]
-    return [f'a shift of the last third of {k} by {number(o)} would have been refused nine times in ten'
-            for k, o in verdict.shifts.items()]
+        return [f'{share:.0%} of single runs with “{mistake}” would have been refused'
+                for mistake, share in ordered]
+    return [f'a shift of the last third of {metric} by {number(shift)} '
+            'would have been refused nine times in ten' for metric, shift in verdict.shifts.items()]
 
 # %% ../../nbs/replication/05_report.ipynb #dcf49d91
 @dataclass
@@ -273,7 +281,8 @@ def as_json(
     said = [o.reproduced for o in verdicts]
     whole = False if False in said else None if None in said else True
     first = [dict(name=o.name, sentence=o.sentence, came_back=o.ok) for o in opening]
-    said = dict(reproduced=whole, headline=headline(verdicts), opening=first, tables=tables, made_with=made)
+    said = dict(reproduced=whole, headline=headline(verdicts), opening=first, tables=tables,
+                made_with=made)
     return json.dumps(said, indent=1, default=plain) + '\n'
 
 def as_junit(
@@ -284,8 +293,8 @@ def as_junit(
     suite = ET.Element('testsuite', name='replication')
     cases = [(o.name, 'opening', o.ok, o.sentence) for o in opening]
     for o in verdicts:
-        said = sentence(o)
-        cases += [(o.name, 'printed table', o.printed_ok, said), (o.name, 'own runs', o.own_ok, said)]
+        cases.append((o.name, 'printed table', o.printed_ok, sentence(o)))
+        cases.append((o.name, 'own runs', o.own_ok, sentence(o)))
     for name, what, ok, said in cases:
         case = ET.SubElement(suite, 'testcase', classname=name, name=what)
         if ok is False:
@@ -304,27 +313,24 @@ def report(
     made:dict=None, # What else to say of how the runs were made
     opening:list=(), # `Opening`s, to stand before the verdicts
 ) -> Path: # The page
-    "Write `report.html`, one page that needs no other file, `report.md`, `verdict.json` and `junit.xml`"
+    "Write `report.html`, which needs no other file, `report.md`, `verdict.json` and `junit.xml`"
     verdicts = [verdicts] if isinstance(verdicts, Verdict) else list(verdicts)
     made = dict(libraries=libraries(), python=platform.python_version(), cpu=cpu(), **(made or {}))
     sections = []
     for o in verdicts:
-        picture = as_svg(o, f'p{len(sections)}-')
-        section = dict(name=o.name, sentence=sentence(o), svg=picture, same=[], printed=None, own=None,
-                       noticed=noticed_lines(o) if o.printed is not None else [])
-        section['n'] = o.reference.seed.nunique()
-        if o.printed is not None:
-            section['printed'] = printed_table(o)
-        if o.own is not None:
-            section['own'] = own_table(o)
-        if o.same is not None:
-            section['same'] = same_lines(o)
+        section = dict(name=o.name, sentence=sentence(o), n=o.reference.seed.nunique(),
+                       svg=as_svg(o, f'p{len(sections)}-'))
+        section['printed'] = None if o.printed is None else printed_table(o)
+        section['noticed'] = [] if o.printed is None else noticed_lines(o)
+        section['own'] = None if o.own is None else own_table(o)
+        section['same'] = [] if o.same is None else same_lines(o)
         sections.append(section)
     env = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     def render(name, escape):
         env.autoescape = escape
         template = (files('rnnlm.replicate')/name).read_text(encoding='utf-8')
-        return env.from_string(template).render(headline=headline(verdicts), opening=opening, sections=sections, made=made)
+        return env.from_string(template).render(headline=headline(verdicts), opening=opening,
+                                                sections=sections, made=made)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     written = {'report.html': render('report.html', True), 'report.md': render('report.md', False),

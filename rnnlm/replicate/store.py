@@ -60,10 +60,10 @@ def metrics_of(
     return [o for o in frame.columns if o not in not_metrics]
 
 def curves_of(
-    runs:pd.DataFrame, # `seed`, `epoch` and metrics; `ValueError` unless each seed has the same epochs
+    runs:pd.DataFrame, # `seed`, `epoch` and metrics
     metric:str, # One of them
 ) -> pd.DataFrame: # A row a seed, a column an epoch
-    "One metric of many runs"
+    "One metric of many runs; `ValueError` unless each seed has the same epochs"
     lacks = [o for o in ('seed', 'epoch', metric) if o not in runs]
     if lacks:
         raise ValueError(f"runs: have no {', '.join(lacks)}; they have {', '.join(map(str, runs))}")
@@ -170,8 +170,10 @@ class Store:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as e:
-            raise StoreError(f"out: {out} can't be written ({e.strerror}); choose another folder") from None
-        if self.path.is_file():                                    # SQLite takes a short one for empty
+            raise StoreError(f"out: {out} can't be written ({e.strerror}); "
+                             'choose another folder') from None
+        # SQLite would take a short note for an empty database
+        if self.path.is_file():
             with open(self.path, 'rb') as file:
                 if file.read(16) not in (b'', b'SQLite format 3\0'):
                     raise StoreError(self.explain(sqlite3.DatabaseError('file is not a database')))
@@ -179,7 +181,8 @@ class Store:
             found = db.execute('pragma integrity_check(1)').fetchone()[0]
             if found != 'ok':
                 raise sqlite3.DatabaseError(found)
-            db.execute('begin immediate')                          # fails now if it can't be written
+            # Fails now, not after the first run, if the file can't be written
+            db.execute('begin immediate')
 
     @contextmanager
     def open(self):
@@ -208,11 +211,13 @@ class Store:
         "What an error of the database means for the one who runs a study"
         said = ' '.join(str(e).split())
         if 'locked' in said:
-            return f'{self.path}: another program has kept it locked for {self.wait:.0f} s; try again later'
+            return (f'{self.path}: another program has kept it locked for {self.wait:.0f} s; '
+                    'try again later')
         if 'readonly' in said or 'unable to open' in said:
             return f"{self.path}: can't be written ({said}); choose another folder"
         if 'full' in said or 'disk I/O' in said:
-            return f"{self.path}: can't be written ({said}); finished runs are kept, the same call goes on"
+            return (f"{self.path}: can't be written ({said}); finished runs are kept, "
+                    'the same call goes on')
         return (f'{self.path}: is not a file of runs ({said}); nothing was changed. '
                 'Move it away or choose another folder')
 
@@ -237,8 +242,12 @@ class Store:
                 rows = db.execute(query + order).fetchall()
             else:
                 rows = db.execute(query + ' where name = ?' + order, [name]).fetchall()
+        runs = []
         try:
-            return [check_row(Run(*row[:4], json.loads(row[4]), json.loads(row[5]))) for row in rows]
+            for *key, curves, made in rows:
+                runs.append(check_row(Run(*key, json.loads(curves), json.loads(made))))
         except (ValueError, TypeError) as e:
-            raise StoreError(f'{self.path}: holds a row that is not a run ({e}); nothing was changed. '
-                             'Move the file away or choose another folder') from None
+            raise StoreError(f'{self.path}: holds a row that is not a run ({e}); '
+                             'nothing was changed. Move the file away or choose another folder'
+                             ) from None
+        return runs
