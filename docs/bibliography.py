@@ -11,15 +11,16 @@ import yaml
 root = Path(__file__).parent.parent
 arxiv = re.compile(r'arxiv\.org/(?:abs|pdf)/(\d{4}\.\d{4,5})')
 doi = re.compile(r'doi\.org/(10\.(?:[^()\s]|\([^()\s]*\))+)')
+proceedings = re.compile(r'((?:jmlr\.org/papers|proceedings\.mlr\.press)/[\w./-]+\.html)')
 
 
 def papers():
-    "The fields of each paper, by its arXiv number or DOI"
+    "The fields of each paper, by its arXiv number, DOI or address"
     return yaml.safe_load((root / 'docs/bibliography.yaml').read_text(encoding='utf-8'))
 
 
 def cited():
-    "What the notebooks cite: for each arXiv number or DOI the notebooks and their titles"
+    "What the notebooks cite: the notebooks and their titles, for each paper"
     found = defaultdict(dict)
     for path in sorted((root / 'nbs').rglob('*.ipynb')):
         if '.ipynb_checkpoints' in path.parts:
@@ -27,7 +28,8 @@ def cited():
         cells = json.loads(path.read_text(encoding='utf-8'))['cells']
         text = '\n'.join(''.join(o['source']) for o in cells if o['cell_type'] == 'markdown')
         title = re.search(r'^# (.+)$', text, re.M)[1]
-        for name in arxiv.findall(text) + [unquote(o) for o in doi.findall(text)]:
+        dois = [unquote(o) for o in doi.findall(text)]
+        for name in [*arxiv.findall(text), *dois, *proceedings.findall(text)]:
             found[name][path.relative_to(root / 'nbs').as_posix()] = title
     return dict(found)
 
@@ -36,6 +38,8 @@ def link(name):
     "Markdown for the address of a paper"
     if name.startswith('10.'):
         return f'[doi:{name}](<https://doi.org/{name}>)'
+    if proceedings.fullmatch(name):
+        return f'[{name.split("/")[0]}](https://{name})'
     return f'[arXiv:{name}](https://arxiv.org/abs/{name})'
 
 
