@@ -29,6 +29,7 @@ from fastai.optimizer import SGD, Adam, OptimWrapper
 from fastai.text.learner import TextLearner
 from torch import nn
 
+from precision import full_precision, needs_bfloat16_lstm  # noqa: F401, a fixture
 from rnnlm.ar_tar import RecordPenalties
 from rnnlm.data import human_numbers_dls
 from rnnlm.learner import FlatLoss, LeanAdam, LeanLearner, LeanTextLearner
@@ -524,6 +525,7 @@ class Autocast(Callback):
         self.context.__exit__(None, None, None)
 
 
+@needs_bfloat16_lstm
 @pytest.mark.parametrize('model', models)
 def test_mixed_precision(dls, model):
     def f(kind, cbs=True):

@@ -17,6 +17,7 @@ from fastai.callback.core import Callback
 from torch import nn
 
 import rnnlm
+from precision import full_precision, needs_bfloat16_lstm  # noqa: F401, a fixture
 from rnnlm.ar_tar import RecordPenalties
 from rnnlm.awd_lstm import AWDLanguageModel
 from rnnlm.data import human_numbers_dls
@@ -81,6 +82,7 @@ def copy_grads(m):
     return other
 
 
+@needs_bfloat16_lstm
 @pytest.mark.parametrize('name', twins)
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize('state', [None, torch.float32, torch.bfloat16])
@@ -217,6 +219,7 @@ def seeded_call(m, x):
     return flat(m(x))
 
 
+@needs_bfloat16_lstm
 @pytest.mark.parametrize('name', language_models)
 def test_models_in_and_out_of_autocast(name):
     "The state that is carried changes its precision with the batch"
