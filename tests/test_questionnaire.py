@@ -203,6 +203,11 @@ def test_a_second_layer_helps_if_nothing_else_changes():
         assert gap['low'] > 0 and 0.04 < gap['difference'] < 0.05, two
 
 
+def test_fading_is_a_handicap():
+    gap = compare(finals('LMModel5: orthogonal start'), finals('LMModel5'), n=1)
+    assert gap['low'] > 0.05
+
+
 # 5, 6: floats
 
 
