@@ -156,6 +156,14 @@ facts = """async () => {
     title: document.title,
     next: document.querySelectorAll('.prev-next-footer a').length}}"""
 wide = "() => document.documentElement.scrollWidth - innerWidth"
+# Code cells that scroll sideways, folded ones too
+scrolling = """() => {
+  const folded = [...document.querySelectorAll('details:not([open])')];
+  for (const o of folded) o.open = true;
+  const cells = [...document.querySelectorAll('.cell_input pre')];
+  const found = cells.filter(o => o.scrollWidth > o.clientWidth).map(o => o.innerText.slice(0, 60));
+  for (const o of folded) o.open = false;
+  return found}"""
 theme = (
     "t => { document.documentElement.dataset.theme = t; document.documentElement.dataset.mode = t }"
 )
@@ -201,6 +209,7 @@ def seen(base):
                 await page.goto(base + name)
                 await page.wait_for_function(ready)
                 o = found[name] = await page.evaluate(facts) | dict(bad=bad)
+                o['scrolling'] = await page.evaluate(scrolling)
                 await page.evaluate(thin)
                 await page.evaluate(axe)
                 o['axe'] = await audited(page)
@@ -218,6 +227,7 @@ def seen(base):
                     for v in await audited(page, ['scrollable-region-focusable', 'target-size'])
                 ]
                 o['wide'] = await page.evaluate(wide)
+                o['scrolling'] += await page.evaluate(scrolling)
                 await page.close()
 
         await asyncio.gather(*[tab() for _ in range(tabs)])
@@ -304,6 +314,11 @@ def test_nothing_serious_for_axe(seen):
 
 def test_no_page_wider_than_a_phone(seen):
     each(seen, lambda o: o['wide'] if o['wide'] > 0 else None)
+
+
+def test_no_code_scrolls_sideways(seen):
+    "At 1280 pixels 100 columns fit; on a phone lines wrap"
+    each(seen, lambda o: o['scrolling'])
 
 
 def test_math_is_typeset(seen):
