@@ -47,12 +47,12 @@ readme: .venv/.made ## Make README.md from nbs/index.ipynb
 
 docs: .venv/.made ## Build the documentation site into _docs
 	@rm -rf _proc _docs && $(BIN)/python docs/pages.py
-	@$(BIN)/sphinx-build -q -W --keep-going -E -c docs _proc _docs
+	@$(BIN)/sphinx-build -q -W --keep-going -E -d _proc/.doctrees -c docs _proc _docs
 	@echo 'Built: _docs/index.html'
 
 serve: .venv/.made ## Show the site, and build it anew whenever a source changes
 	@$(BIN)/python docs/pages.py
-	@$(BIN)/sphinx-autobuild -q -c docs --port 0 --pre-build '$(BIN)/python docs/pages.py' --ignore '*/_proc/*' --watch nbs --watch rnnlm --watch docs _proc _docs
+	@$(BIN)/sphinx-autobuild -q -d _proc/.doctrees -c docs --port 0 --pre-build '$(BIN)/python docs/pages.py' --ignore '*/_proc/*' --watch nbs --watch rnnlm --watch docs _proc _docs
 
 browser: .venv/.made ## Try the built site in Chromium: pages, links, search, themes, playground, accessibility
 	@SITE_TEST=must $(BIN)/pytest tests/test_site.py

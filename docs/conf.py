@@ -1,10 +1,13 @@
 """How Sphinx builds the site from what pages.py has gathered in _proc/ (`make docs`)."""
 
+import html
 import importlib.util
 import re
 import shutil
 import sys
 from pathlib import Path
+
+from docutils import nodes
 
 here = Path(__file__).parent
 sys.path.insert(0, str(here))
@@ -153,6 +156,20 @@ def signatures(app, page, template, context, doctree):
     )
 
 
+def described(app, page, template, context, doctree):
+    "What search engines and link previews show: a page's claim, or else its first paragraph"
+    said = doctree and next(
+        (o for kind in (nodes.block_quote, nodes.paragraph) for o in doctree.findall(kind)), None
+    )
+    if not said:
+        return
+    text = ' '.join(said.astext().split())
+    fields = [('name', 'description', text), ('property', 'og:description', text)]
+    fields += [('property', 'og:title', context['title']), ('property', 'og:site_name', project)]
+    tags = [f'<meta {k}="{name}" content="{html.escape(o)}">' for k, name, o in fields]
+    context['metatags'] = context.get('metatags', '') + '\n'.join(tags)
+
+
 def originals(app, error):
     """What is downloaded is the notebook of the repository, not the one that was processed for the
     site"""
@@ -167,4 +184,5 @@ def originals(app, error):
 def setup(app):
     app.connect('html-page-context', buttons, priority=900)
     app.connect('html-page-context', signatures)
+    app.connect('html-page-context', described)
     app.connect('build-finished', originals)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .chapter import variants
+from .checks import check_sizes
 from .replicate.judge import Norm, bounds, judge_runs, same_seed
 from .replicate.store import flat
 from .tables import curves, reference
@@ -32,6 +33,7 @@ def detection(
     "How often is the mean of `k` runs of `variant` noticed not to be what it claims?"
     if variant not in variants:
         raise ValueError(f"variant: {variant!r} is unknown; there are {', '.join(variants)}")
+    check_sizes(k=k, n=n)
     return refused(flat(reference(variant), curves), variants[variant].of, k, n, alarm)
 
 def refused(rows, model, k, n=1000, alarm=1e-3):

@@ -653,3 +653,22 @@ def test_playground_takes_another_word(typed):
 def test_playground_refuses(typed, what, says):
     message, steps = typed[1][what]
     assert says in message and steps == 0
+
+
+def test_pages_say_what_they_are():
+    "Each a description of its own, for search engines and previews; nothing built but pages"
+    found = {}
+    for name in pages:
+        text = (site / name).read_text(encoding='utf-8')
+        if said := re.search(r'<meta name="description" content="([^"]+)">', text):
+            found[name] = said[1]
+    notebooks = {
+        p.relative_to(root / 'nbs').with_suffix('.html').as_posix()
+        for p in (root / 'nbs').rglob('*.ipynb')
+        if '.ipynb_checkpoints' not in p.parts
+    }
+    assert notebooks <= found.keys()
+    texts = [found[o] for o in notebooks]
+    assert len(set(texts)) == len(texts)
+    assert min(map(len, texts)) > 40
+    assert not (site / '.doctrees').exists()
