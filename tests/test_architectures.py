@@ -7,7 +7,7 @@ import torch
 from rnnlm.ablation import compare
 from rnnlm.architectures import AnyRNN, depths, dls_for, kinds, parts, rates
 from rnnlm.data import human_numbers, make_vocab, numericalize, tokenize
-from rnnlm.errors import roles
+from rnnlm.errors import by_role, predictions, roles
 from rnnlm.lstm_lm import LMModel6
 from rnnlm.replicate.experiment import seeded
 from rnnlm.rnn import LMModel5
@@ -93,3 +93,12 @@ def test_what_the_notebook_says(table):
     assert gap(('identity ReLU', 1), ('ReLU', 1))[0] > 0
     assert gap(('orthogonal tanh', 2), ('tanh', 2))[0] > 0
     assert all(o['thousands digit'].mean() < 0.1 for o in runs.values())
+
+
+def test_a_network_that_has_diverged():
+    "It gets hardly anything right, but every kind of word has its row"
+    net = AnyRNN(30, 8, 1, 'ReLU')
+    torch.nn.init.constant_(net.h_o.bias, float('nan'))
+    found = by_role(predictions(net, dls_for('validation').valid))
+    assert [*found.index] == [*roles, 'all words']
+    assert found.accuracy['all words'] < 0.1
