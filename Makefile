@@ -8,7 +8,7 @@ NOTEBOOKS := $(sort $(shell find nbs -name '*.ipynb' -not -path '*/.ipynb_checkp
 # Nothing waits without a limit: seconds for a cell of a notebook.
 export CELL_SECONDS ?= 600
 
-.PHONY: help reproduce test style notebooks readme docs serve browser playground hooks elsewhere reference variants same_seed null capsule capsule_draft capsule_survey golden table3 surveys benchmark newest check clean
+.PHONY: help reproduce test style notebooks readme docs serve wasm browser playground hooks elsewhere reference variants same_seed null capsule capsule_draft capsule_survey golden table3 surveys benchmark newest check clean
 
 help: ## This list
 	@grep -hE '^[a-z0-9_]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -54,8 +54,12 @@ serve: .venv/.made ## Show the site, and build it anew whenever a source changes
 	@$(BIN)/python docs/pages.py
 	@$(BIN)/sphinx-autobuild -q -d _proc/.doctrees -c docs --port 0 --pre-build '$(BIN)/python docs/pages.py' --ignore '*/_proc/*' --watch nbs --watch rnnlm --watch docs _proc _docs
 
+wasm: .venv/.made ## Compile the kernel that trains in the browser, and write what its page needs
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[wasm]'
+	@$(BIN)/python docs/train/build.py $(ARGS)
+
 browser: .venv/.made ## Try the built site in Chromium: pages, links, search, themes, playground, accessibility
-	@SITE_TEST=must $(BIN)/pytest tests/test_site.py
+	@SITE_TEST=must $(BIN)/pytest tests/test_site.py $(wildcard tests/test_*_browser.py)
 
 playground: .venv/.made ## Train the playground's model anew and write its weights: ten seconds
 	@$(BIN)/python -c 'from rnnlm.playground import make_playground; print(make_playground())'
@@ -122,6 +126,7 @@ hooks: .venv/.made ## For contributors: clean notebooks and merge them well
 check: .venv/.made ## What must hold beside the tests: module, notebooks and README.md agree, the site builds
 	@$(MAKE) --no-print-directory style
 	@$(BIN)/python tests/in_sync.py
+	@$(MAKE) --no-print-directory wasm ARGS=--check
 	@$(MAKE) --no-print-directory docs
 
 clean: ## Remove what was made, but neither .venv nor results

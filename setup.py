@@ -23,7 +23,11 @@ setup(
     package_data={'rnnlm': ['tables/*'], 'rnnlm.replicate': ['*.html', '*.md']},
     python_requires='>=' + cfg['min_python'],
     install_requires=cfg['requirements'].split(),
-    extras_require={'dask': cfg['dask_requirements'].split(), 'dev': dev},
+    extras_require={
+        'dask': cfg['dask_requirements'].split(),
+        'wasm': cfg['wasm_requirements'].split(),
+        'dev': dev,
+    },
     entry_points={
         'console_scripts': cfg['console_scripts'].split(),
         'nbdev': [f"{cfg['lib_name']}={cfg['lib_name']}._modidx:d"],
