@@ -92,6 +92,9 @@ def test_what_the_notebook_says(table):
     assert gap(('GRU', 2), ('ReLU', 2))[0] > 0
     assert gap(('identity ReLU', 1), ('ReLU', 1))[0] > 0
     assert gap(('orthogonal tanh', 2), ('tanh', 2))[0] > 0
+    assert gap(('identity ReLU', 2), ('identity ReLU', 1))[1] < -0.2
+    low, high = gap(('GRU', 1), ('LSTM', 1))
+    assert low < 0 < high
     assert all(o['thousands digit'].mean() < 0.1 for o in runs.values())
 
 
