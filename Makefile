@@ -8,7 +8,7 @@ NOTEBOOKS := $(sort $(shell find nbs -name '*.ipynb' -not -path '*/.ipynb_checkp
 # Nothing waits without a limit: seconds for a cell of a notebook.
 export CELL_SECONDS ?= 600
 
-.PHONY: help reproduce test style notebooks readme docs serve wasm browser playground hooks elsewhere reference variants same_seed null capsule capsule_draft capsule_survey golden table3 surveys benchmark newest check clean
+.PHONY: help reproduce test mutants style notebooks readme docs serve wasm browser playground hooks elsewhere reference variants same_seed null capsule capsule_draft capsule_survey golden table3 surveys benchmark newest check clean
 
 help: ## This list
 	@grep -hE '^[a-z0-9_]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -32,6 +32,9 @@ test: .venv/.made ## Run every notebook from start to end, compare its outputs w
 # Training is chaotic in its rounding: what passes here has to pass where a processor adds up in another order.
 elsewhere: ## Run `make test` with the rounding of an older processor
 	@ATEN_CPU_CAPABILITY=default DNNL_MAX_CPU_ISA=SSE41 $(MAKE) --no-print-directory test
+
+mutants: .venv/.made ## Break rnnlm in 198 ways and see which tests notice: half an hour; it resumes
+	@$(BIN)/python tests/mutants.py $(ARGS)
 
 style: ## No line of code over 100 columns, no statements joined by semicolons
 	@$(PYTHON) tests/style.py

@@ -1,5 +1,6 @@
 """Do the tests notice mistakes? Each entry of mutants.yaml is a mistake that somebody could make.
-It is made in a copy of the repository, and the tests that should notice it are run there.
+It is made in a copy of the repository, and the tests that should notice it are run there, in a
+fork of a process that has imported PyTorch and fastai already, which saves most of the time.
 
     python tests/mutants.py [--module lstm] [--jobs 2] [--out FILE]
 
@@ -10,6 +11,7 @@ if there is nothing to try: an entry does not fit its module, or a test fails wi
 
 import argparse
 import hashlib
+import importlib
 import json
 import os
 import shutil
@@ -18,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 import xml.etree.ElementTree as ET
 from collections import Counter
 from contextlib import closing
@@ -25,8 +28,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-
-from processes import end
 
 root = Path(__file__).parent.parent
 entries = Path(__file__).parent / 'mutants.yaml'
@@ -123,8 +124,44 @@ def copied(
     return to
 
 
+def warm():
+    "Import what takes seconds, so that no trial has to; nothing of ours is among it"
+    os.environ.update(OMP_NUM_THREADS='1', PYTHONDONTWRITEBYTECODE='1')
+    for name in ('torch', 'pandas', 'scipy.stats', 'matplotlib.pyplot', 'joblib', 'pytest'):
+        importlib.import_module(name)
+    importlib.import_module('fastai.text.learner')
+    assert not any(o.split('.')[0] == 'rnnlm' for o in sys.modules)
+
+
+def run_tests(
+    folder,  # A copy of the repository
+    tests,  # Files in its tests/, or ids of tests
+):
+    "Run tests in this process, which is a fork that has nothing else to do; pytest's exit status"
+    os.setsid()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, signal.SIG_DFL)
+    log = os.open(folder / 'mutant.log', os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.chdir(folder)
+    # what was mutated before any other, here and in processes that the tests start
+    here = Path(__file__).parent
+    sys.path[:] = [str(folder), *(o for o in sys.path if o and Path(o) not in (here, root))]
+    os.environ['PYTHONPATH'] = str(folder)
+    # no compiled files: two mutants of one length in one second would be taken for one
+    sys.dont_write_bytecode = True
+    for name in ('processes', 'mutants'):
+        sys.modules.pop(name, None)
+    import pytest
+
+    options = ['-x', '-q', '-p', 'no:cacheprovider', f'--junitxml={folder / "mutant.xml"}']
+    return pytest.main([*options, *(f'tests/{o}' for o in tests)])
+
+
 class Trial:
-    "A mutant in a copy of the repository, and the tests that run there"
+    "A mutant in a copy of the repository, and the tests that run there, in a process of their own"
 
     def __init__(
         self,
@@ -136,41 +173,50 @@ class Trial:
         self.mutant = mutant
         self.folder = folder
         self.limit = limit
+        self.status = None
         self.path = folder / place(mutant.module, package)
         self.original = self.path.read_bytes()
         text = self.original.decode()
         self.path.write_bytes(text.replace(mutant.old, mutant.new, 1).encode())
-        self.report = folder / 'mutant.xml'
-        self.report.unlink(missing_ok=True)
-        self.output = open(folder / 'mutant.log', 'wb')
-        tests = [f'tests/{o}' for o in mutant.tests]
-        command = [sys.executable, '-m', 'pytest', '-x', '-q', '-p', 'no:cacheprovider']
-        # no compiled files: two mutants of one length in one second would be taken for one
-        names = dict(PYTHONPATH=str(folder), OMP_NUM_THREADS='1', PYTHONDONTWRITEBYTECODE='1')
-        self.began = time.monotonic()
-        self.process = subprocess.Popen(
-            [*command, f'--junitxml={self.report}', *tests],
-            cwd=folder,
-            env={**os.environ, **names},
-            stdin=subprocess.DEVNULL,
-            stdout=self.output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        (folder / 'mutant.xml').unlink(missing_ok=True)
+        self.seconds = 0.0
+        self.seen = time.monotonic()
+        sys.stdout.flush()
+        self.pid = os.fork()
+        if self.pid == 0:
+            status = 70
+            try:
+                status = int(run_tests(folder, mutant.tests))
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(status)
+
+    def ended(self):
+        "Has the process ended?"
+        if self.status is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.status = status if pid else None
+        return self.status is not None
 
     def finished(self):
         "What was found, or `None` while the tests are running"
-        seconds = time.monotonic() - self.began
-        hangs = seconds > self.limit
-        if self.process.poll() is None and not hangs:
+        # who was paused did not hang, so a long time between two looks counts as a second
+        now = time.monotonic()
+        self.seconds += min(now - self.seen, 1)
+        self.seen = now
+        hangs = not self.ended() and self.seconds > self.limit
+        if not hangs and self.status is None:
             return None
         self.close()
-        found = dict(seconds=round(seconds, 1))
+        found = dict(seconds=round(self.seconds, 1))
         if hangs:
             return dict(found, died=True, test='', kind=f'hangs: over {self.limit} s')
-        if self.process.returncode == 0:
+        if self.status == 0:
             return dict(found, died=False, test='', kind='')
-        test, kind = noticed(self.report)
+        test, kind = noticed(self.folder / 'mutant.xml')
         return dict(found, died=True, test=test, kind=kind)
 
     def said(self):
@@ -180,8 +226,14 @@ class Trial:
 
     def close(self):
         "End the tests with all that they started, and put the module back"
-        end(self.process)
-        self.output.close()
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            # gone with all its children, or not yet the first of its group
+            if self.status is None:
+                os.kill(self.pid, signal.SIGKILL)
+        if self.status is None:
+            _, self.status = os.waitpid(self.pid, 0)
         self.path.write_bytes(self.original)
 
 
@@ -355,8 +407,11 @@ def main():
     kept = root / 'results' / 'mutants.json'
     parser.add_argument('--out', type=Path, default=kept, help='file that keeps what was found')
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, stop)
+    # a shell starts what runs in the background deaf to Ctrl-C
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, stop)
     mutants = [m for m in load() if options.module in (None, m.module)]
+    warm()
     try:
         return check(mutants, jobs=max(options.jobs, 1), out=options.out)
     except KeyboardInterrupt:
