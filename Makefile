@@ -8,7 +8,7 @@ NOTEBOOKS := $(sort $(shell find nbs -name '*.ipynb' -not -path '*/.ipynb_checkp
 # Nothing waits without a limit: seconds for a cell of a notebook.
 export CELL_SECONDS ?= 600
 
-.PHONY: help reproduce test mutants style notebooks readme docs serve wasm browser playground hooks elsewhere reference variants same_seed null capsule capsule_draft capsule_survey golden table3 surveys benchmark newest check clean
+.PHONY: help reproduce test mutants style notebooks readme docs serve wasm seeds browser playground hooks elsewhere reference variants same_seed null capsule capsule_draft capsule_survey golden table3 surveys benchmark newest check clean
 
 help: ## This list
 	@grep -hE '^[a-z0-9_]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -60,6 +60,9 @@ serve: .venv/.made ## Show the site, and build it anew whenever a source changes
 wasm: .venv/.made ## Compile the kernel that trains in the browser, and write what its page needs
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[wasm]'
 	@$(BIN)/python docs/train/build.py $(ARGS)
+
+seeds: .venv/.made ## Write what the explorer of the seeds needs
+	@$(BIN)/python docs/seeds/build.py
 
 browser: .venv/.made ## Try the built site in Chromium: pages, links, search, themes, playground, accessibility
 	@SITE_TEST=must $(BIN)/pytest tests/test_site.py $(wildcard tests/test_*_browser.py)
