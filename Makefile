@@ -5,6 +5,8 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 export PYTHONDONTWRITEBYTECODE = 1
 NOTEBOOKS := $(sort $(shell find nbs -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*'))
+# What needs no site: `make browser` runs the others.
+TESTS := $(filter-out tests/test_site.py %_browser.py,$(sort $(wildcard tests/test_*.py)))
 # Nothing waits without a limit: seconds for a cell of a notebook.
 export CELL_SECONDS ?= 600
 
@@ -27,7 +29,8 @@ test: .venv/.made ## Run every notebook from start to end, compare its outputs w
 	@echo 'Running $(words $(NOTEBOOKS)) notebooks, each in a process of its own, two at a time …'
 	@printf '%s\n' $(NOTEBOOKS) | xargs -P 2 -I{} sh -c \
 	  'start=$$(date +%s); if $(BIN)/python tests/drift.py {} >{}.log 2>&1; then echo "ok   {} $$(($$(date +%s)-start)) s"; rm {}.log; else cat {}.log; rm {}.log; echo "FAIL {}"; exit 1; fi'
-	@$(BIN)/pytest
+	@echo 'Running pytest, two halves side by side …'
+	@printf '%s\n' $(TESTS) | xargs -P 2 -n $$((($(words $(TESTS))+1)/2)) $(BIN)/pytest
 
 # Training is chaotic in its rounding: what passes here has to pass where a processor adds up in another order.
 elsewhere: ## Run `make test` with the rounding of an older processor
