@@ -4,12 +4,11 @@ server and from the disk, with the keyboard, on a phone."""
 import json
 import subprocess
 import sys
-from importlib.util import find_spec
-from pathlib import Path
 from urllib.parse import parse_qs, urldefrag
 
 import pytest
-from test_site import audit, base, pytestmark, ready, root, site, theme, watched, wide, with_browser
+from one_page import faults, opened
+from test_site import base, pytestmark, root, site, with_browser
 
 from rnnlm.ablation import share_wrong
 from rnnlm.tables import published, reference
@@ -27,15 +26,6 @@ def last(model):
 
 def share(model, other):
     return share_wrong(last(model).to_numpy(), last(other).to_numpy())
-
-
-async def opened(context, address, here):
-    "The page at `address`, and the list of what goes wrong on it"
-    page = await context.new_page()
-    bad = watched(page, here)
-    await page.goto(address)
-    await page.wait_for_function(ready)
-    return page, bad
 
 
 @pytest.fixture(scope='module')
@@ -185,28 +175,10 @@ def test_the_address_holds_the_state(done, base):
 
 def test_both_themes_and_a_phone(base):
     "With every fold open and a pair lit: axe finds nothing serious, nothing scrolls sideways"
-    axe = Path(find_spec('axe_playwright_python').origin).parent / 'axe.min.js'
-
     async def look(context):
         page, bad = await opened(context, base + 'seeds.html', base)
         await page.click('#seeds-hundred')
-        await page.evaluate(
-            "() => document.querySelectorAll('.bd-article details').forEach(o => o.open = true)"
-        )
-        await page.evaluate(axe.read_text(encoding='utf-8'))
-        found = []
-        for colours in ('light', 'dark'):
-            await page.evaluate(theme, colours)
-            for width in (1280, 380):
-                await page.set_viewport_size(dict(width=width, height=900))
-                # colours fade over
-                await page.wait_for_timeout(1500)
-                found += [f'{colours}, {width}: {o}' for o in await page.evaluate(audit)]
-                more_rules = ['scrollable-region-focusable', 'target-size']
-                found += [f'{width}: {o}' for o in await page.evaluate(audit, more_rules)]
-                if (more := await page.evaluate(wide)) > 0:
-                    found.append(f'{colours}, {width}: {more} pixels too wide')
-        return bad, found
+        return bad, await faults(page)
 
     bad, found = with_browser(look, reduced_motion='reduce')
     assert not bad and not found, json.dumps(bad + found, indent=1, ensure_ascii=False)

@@ -2,12 +2,11 @@
 and from the disk, with the keyboard, on a phone."""
 
 import json
-from importlib.util import find_spec
-from pathlib import Path
 from urllib.parse import parse_qs, urldefrag
 
 import pytest
-from test_site import audit, base, pytestmark, ready, site, theme, watched, wide, with_browser
+from one_page import faults, opened
+from test_site import base, pytestmark, site, with_browser
 
 from rnnlm.tables import published, reference
 
@@ -16,15 +15,6 @@ __all__ = ['base', 'pytestmark']  # pytest finds them by their names
 idle = '() => !Training.busy'
 patience = 300_000  # milliseconds for a training
 latest = '() => Training.runs.at(-1).rows'
-
-
-async def opened(context, address, here):
-    "The page at `address`, and the list of what goes wrong on it"
-    page = await context.new_page()
-    bad = watched(page, here)
-    await page.goto(address)
-    await page.wait_for_function(ready)
-    return page, bad
 
 
 @pytest.fixture(scope='module')
@@ -144,30 +134,12 @@ def test_lstms_train_too(base, model):
 
 def test_both_themes_and_a_phone(base):
     "With every fold open and curves drawn: axe finds nothing serious, nothing scrolls sideways"
-    axe = Path(find_spec('axe_playwright_python').origin).parent / 'axe.min.js'
-
     async def look(context):
         page, bad = await opened(context, base + 'train.html', base)
         await page.click('#train-book')
         await page.wait_for_function('() => Training.runs.at(-1)?.rows.length > 1')
         await page.click('#train-stop')
-        await page.evaluate(
-            "() => document.querySelectorAll('.bd-article details').forEach(o => o.open = true)"
-        )
-        await page.evaluate(axe.read_text(encoding='utf-8'))
-        found = []
-        for colours in ('light', 'dark'):
-            await page.evaluate(theme, colours)
-            for width in (1280, 380):
-                await page.set_viewport_size(dict(width=width, height=900))
-                # colours fade over
-                await page.wait_for_timeout(1500)
-                found += [f'{colours}, {width}: {o}' for o in await page.evaluate(audit)]
-                more_rules = ['scrollable-region-focusable', 'target-size']
-                found += [f'{width}: {o}' for o in await page.evaluate(audit, more_rules)]
-                if (more := await page.evaluate(wide)) > 0:
-                    found.append(f'{colours}, {width}: {more} pixels too wide')
-        return bad, found
+        return bad, await faults(page)
 
     bad, found = with_browser(look, reduced_motion='reduce')
     assert not bad and not found, json.dumps(bad + found, indent=1, ensure_ascii=False)
