@@ -52,8 +52,7 @@ readme: .venv/.made ## Make README.md from nbs/index.ipynb
 	@$(BIN)/python docs/cells.py
 
 docs: .venv/.made ## Build the documentation site into _docs
-	@rm -rf _proc _docs && $(BIN)/python docs/pages.py
-	@$(BIN)/sphinx-build -q -W --keep-going -E -d _proc/.doctrees -c docs _proc _docs
+	@$(BIN)/python docs/build.py
 	@echo 'Built: _docs/index.html'
 
 serve: .venv/.made ## Show the site, and build it anew whenever a source changes

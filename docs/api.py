@@ -307,3 +307,4 @@ def setup(app):
     app.connect('autodoc-process-docstring', docstring)
     app.connect('autodoc-process-signature', signature)
     app.connect('autodoc-skip-member', skip)
+    return dict(parallel_read_safe=True, parallel_write_safe=True)

@@ -1,7 +1,6 @@
 """How Sphinx builds the site from what pages.py has gathered in _proc/ (`make docs`)."""
 
 import html
-import importlib.util
 import re
 import shutil
 import sys
@@ -29,6 +28,9 @@ extensions = [
     'sphinx.ext.autosummary',
     'sphinx.ext.linkcode',
     'api',
+    'formulas',
+    'icons',
+    'lean',
 ]
 external_toc_path = '_toc.yml'
 exclude_patterns = ['**.ipynb_checkpoints']
@@ -41,6 +43,7 @@ nb_mime_priority_overrides = [('html', 'image/svg+xml', 0), ('html', 'text/html'
 nb_ipywidgets_js = {}  # they would come from another host, and no notebook has a widget
 myst_enable_extensions = ['dollarmath', 'amsmath', 'colon_fence', 'attrs_inline', 'fieldlist']
 myst_heading_anchors = 4
+myst_update_mathjax = False
 suppress_warnings = [
     'mystnb.unknown_mime_type',
     'misc.highlighting_failure',
@@ -58,14 +61,6 @@ python_display_short_literal_types = True
 python_maximum_signature_line_length = 70
 toc_object_entries_show_parents = 'hide'
 
-# MathJax from PyPI, as one file: with its letters in it, it asks for no other, which a browser
-# would not give to a page from a disk.
-mathjax = (
-    Path(importlib.util.find_spec('sphinx-mathjax-offline').origin).parent
-    / 'static/mathjax/tex-svg-full.js'
-)
-mathjax_path = mathjax.name
-mathjax3_config = dict(options=dict(enableMenu=False))
 copybutton_selector = ', '.join(
     f'div.{o} pre'
     for o in (
@@ -82,7 +77,8 @@ html_favicon = '_static/favicon.svg'
 html_context = dict(default_mode='auto')
 html_domain_indices = False
 html_search_scorer = str(here / 'scorer.js')
-html_static_path = ['_static', str(mathjax)]
+html_math_renderer = 'mathml'
+html_static_path, templates_path = ['_static'], ['_templates']
 html_css_files, html_js_files = ['site.css'], ['site.js']
 html_baseurl = f"{cfg['doc_host']}{cfg['doc_baseurl']}/" if cfg['doc_host'] else ''
 html_theme_options = dict(
@@ -182,6 +178,8 @@ def originals(app, error):
 
 
 def setup(app):
+    # it numbers sections once all pages are read, but does not say that it bears two readers
+    app.extensions['sphinx_multitoc_numbering'].parallel_read_safe = True
     app.connect('html-page-context', buttons, priority=900)
     app.connect('html-page-context', signatures)
     app.connect('html-page-context', described)

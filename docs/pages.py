@@ -9,8 +9,9 @@ import os
 import re
 from pathlib import Path
 
+import nbdev.serve
 import yaml
-from nbdev.serve import proc_nbs
+from fastcore.parallel import parallel
 
 import api
 import bibliography
@@ -121,9 +122,16 @@ def named(path):
     return json.dumps(nb, ensure_ascii=False, indent=1)
 
 
+def side_by_side(f, files, **kwargs):
+    """nbdev's way to process notebooks, two at a time, but by processes that know what this one has
+    imported where the system can do that"""
+    return parallel(f, files, **kwargs | dict(method=None))
+
+
 def main():
     os.chdir(root)
-    proc_nbs(n_workers=2)
+    nbdev.serve.parallel = side_by_side
+    nbdev.serve.proc_nbs(n_workers=2)
     for name in ('CONTRIBUTING.md', 'CHANGELOG.md', 'CITATION.cff', 'LICENSE'):
         put(name, re.sub(r'\]\(nbs/', '](', (root / name).read_text(encoding='utf-8')))
     for path in (root / 'docs').glob('*.md'):
