@@ -83,7 +83,7 @@ def wrapped(title, letters, room):
 
 
 def card(picture, colours, title, project):
-    "A copy of the `picture`, in these `colours`, with the project's name and a page's title in its upper part"
+    "A copy of the `picture` with the project's name and a page's title above the dots"
     made = picture.copy()
     draw = ImageDraw.Draw(made)
     draw.rectangle((0, 0, width, 12), fill=dot)

@@ -165,7 +165,6 @@ def signatures(app, page, template, context, doctree):
 # What pages that no file of ours is made into are called, and what they are for
 made_by_sphinx = {
     'genindex': ('Index', 'Every function, class and constant of rnnlm, from A to Z.'),
-    'py-modindex': ('Modules', 'Every module of rnnlm, from A to Z.'),
     'search': ('Search', 'Search the course on LSTMs, its replication and the reference of rnnlm.'),
     '404': ('There is no such page', 'This address leads nowhere: search, or start at the top.'),
 }
@@ -208,7 +207,7 @@ def described(app, page, template, context, doctree):
     fields = [('name', 'description', text), ('property', 'og:description', text)]
     fields += [('property', 'og:title', name), ('property', 'og:site_name', project)]
     fields += cards.tags(page, repository.site()) if doctree else []
-    tags = [f'<meta {k}="{name}" content="{html.escape(o)}">' for k, name, o in fields]
+    tags = [f'<meta {kind}="{key}" content="{html.escape(o)}">' for kind, key, o in fields]
     context['metatags'] = context.get('metatags', '') + '\n'.join(tags)
 
 

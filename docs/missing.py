@@ -17,7 +17,8 @@ starts = {
 
 
 def absolute(text, base):
-    "The page with addresses that begin at `base`; those that lead to other servers, or stay, do too"
+    """The page with addresses that begin at `base`, where they lead to another of our files; other
+    servers, and places on the page itself, are where they were"""
     text = re.sub(
         r'\b(href|src|action)="(?!#|/|[a-z]+:)(?:\./)?([^"]*)"',
         lambda m: f'{m[1]}="{base}{m[2]}"',

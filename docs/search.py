@@ -1,8 +1,8 @@
 """The site's search: what search.js looks through, written as a script.
 
-Sphinx's own search needs a quarter of a megabyte on every page, knows no typing errors, and can't
-show a line of text on a page from a disk. So we switch it off. In its place, `_static/search_index.js`
-holds the text of each section, and is loaded only when somebody searches."""
+Sphinx's own search loads its index with every page, knows no typing errors, and can't show a line
+of text when the site is opened from a disk. So we switch it off. In its place, a script holds the
+text of each section, `_static/search_index.js`, which is loaded only when somebody searches."""
 
 import json
 import re
@@ -13,17 +13,18 @@ from docutils import nodes
 from sphinx import addnodes
 
 # What nobody looks for, or what would stand in a snippet as noise: code, outputs, formulas of a
-# line of their own, tables of names that follow as entries.
+# line of their own, parameters, tables of names that follow as entries.
 noise = (
     nodes.literal_block,
     nodes.math_block,
     nodes.raw,
     nodes.image,
+    nodes.field_list,
     nodes.Invisible,
     addnodes.desc_signature,
     addnodes.toctree,
 )
-signs = {'odot': '⊙', 'times': '×', 'cdot': '·', 'sigma': 'σ', 'le': '≤', 'ge': '≥', 'approx': '≈'}
+signs = dict(odot='⊙', times='×', cdot='·', sigma='σ', le='≤', ge='≥', approx='≈')
 # Lessons come before the rest, and the reference after it, where the words fit both equally well.
 weights = {'The chapter': 1, 'Try it': 0.95, 'Replication': 0.9, 'Beyond': 0.9}
 other_weight = 0.7

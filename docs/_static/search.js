@@ -3,21 +3,27 @@
 // is search_index.js, a script that docs/search.py writes, so that a page from a disk may load it,
 // too. It is loaded when somebody begins to search.
 const SiteSearch = (() => {
-  const stop = new Set(('a an and are as at be but by can did do does for from has have how i in is it its of on or '
-    + 'our so that the their there this to up was we what when where which who why will with work works you your').split(' '));
+  const stop = new Set((
+    'a an and are as at be but by can did do does for from has have how i in is it its of on or '
+    + 'our so that the their there this to up was we what when where which who why will with work '
+    + 'works you your').split(' '));
   // How much a word counts: in the title of the section, in that of its page, and (1) in the text.
   const HEADING = 4;
   const TITLE = 0.8;
-  // The first occurrence counts most: at this weight of occurrences a word is half of what it can be.
+  // The first occurrence of a word counts most: at this weight it has half of what it can get.
   const HALF = 1.6;
+  // Where a lesson ends, many things are named and few are explained.
+  const ASIDE = 0.6;
+  const asides = new Set(['Further reading', 'Exercises', 'What you have learned']);
   const PREFIX = 0.8;
   const TYPO = [1, 0.65, 0.45];
 
   function words(text) {
-    return text.toLowerCase().normalize('NFKD').replace(/\p{M}/gu, '').match(/[\p{L}\p{N}]+/gu) || [];
+    const letters = text.toLowerCase().normalize('NFKD').replace(/\p{M}/gu, '');
+    return letters.match(/[\p{L}\p{N}]+/gu) || [];
   }
 
-  // Plurals and the commonest endings: "exploding" finds "explode", "activations" finds "activation".
+  // Without plurals and the commonest endings: "exploding" finds "explode".
   function stem(word) {
     if (word.length > 3 && /[^su]s$/.test(word)) word = word.slice(0, -1);
     for (const end of ['ing', 'ed', 'e']) {
@@ -62,7 +68,8 @@ const SiteSearch = (() => {
       }
     }
     for (const [url, title, names, part, weight, sections] of data) {
-      const page = {url, title, part, weight, names: [title, ...names].map(o => words(o).map(stem))};
+      const called = [title, ...names].map(o => words(o).map(stem));
+      const page = {url, title, part, weight, names: called};
       pages.push(page);
       for (const [anchor, heading, text] of sections) {
         entries.push({page, anchor, heading, text, top: !anchor, size: words(text).length});
@@ -140,7 +147,8 @@ const SiteSearch = (() => {
     const byPage = new Map();
     for (const [entry, {score, met}] of scores) {
       const heading = covered(words(entry.heading).map(stem), known);
-      const own = score * (met / all) ** 2 * (1 + 0.5 * heading);
+      const aside = asides.has(entry.heading) ? ASIDE : 1;
+      const own = score * (met / all) ** 2 * (1 + 0.5 * heading) * aside;
       if (!byPage.has(entry.page)) byPage.set(entry.page, []);
       byPage.get(entry.page).push({entry, score: own});
     }
@@ -223,9 +231,9 @@ const SiteSearch = (() => {
 
   function link(page, {entry}, terms) {
     const text = marked(snippet(entry.text, terms));
-    const place = entry.top ? [] : [make('span', 'found-place', ...marked(pieces(entry.heading, terms)))];
-    const made = make('a', 'found-hit', ...place, make('span', 'found-text', ...text));
-    made.href = root + page.url + (entry.anchor && `#${entry.anchor}`);
+    const place = make('span', 'found-place', ...marked(pieces(entry.heading, terms)));
+    const made = make('a', 'found-hit', place, make('span', 'found-text', ...text));
+    made.href = `${root}${page.url}#${entry.anchor}`;
     return made;
   }
 
@@ -242,7 +250,7 @@ const SiteSearch = (() => {
       const below = sections.length ? [make('ul', '', ...sections)] : [];
       // what Enter opens: the page if its name was typed, or else the place that fits best
       const first = named > 0.5 || hits[0] === top ? title : sections[0].firstChild;
-      first.classList.add('found-best');
+      if (hits === pages[0].hits) first.classList.add('found-best');
       return make('li', 'found-page', make('div', '', title, ...part), ...text, ...below);
     }));
   }
@@ -300,8 +308,7 @@ const SiteSearch = (() => {
       if (step && at >= 0) {
         event.preventDefault();
         stops[Math.min(Math.max(at + step, 0), stops.length - 1)].focus();
-      } else if (at > 0 && event.key.length === 1 && !event.ctrlKey && !event.metaKey && !event.altKey
-                 && event.key !== ' ') {
+      } else if (at > 0 && /^\S$/.test(event.key) && !event.ctrlKey && !event.metaKey) {
         // who goes on typing means the field
         field.focus();
       }
