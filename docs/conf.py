@@ -10,6 +10,7 @@ from docutils import nodes
 
 here = Path(__file__).parent
 sys.path.insert(0, str(here))
+import cards  # noqa: E402
 import pages  # noqa: E402
 import repository  # noqa: E402
 
@@ -31,7 +32,12 @@ extensions = [
     'formulas',
     'icons',
     'lean',
+    'cards',
+    'minutes',
+    'missing',
+    'search',
 ]
+templates_path = ['_templates']
 external_toc_path = '_toc.yml'
 exclude_patterns = ['**.ipynb_checkpoints']
 
@@ -76,11 +82,11 @@ html_title = cfg['title']
 html_favicon = '_static/favicon.svg'
 html_context = dict(default_mode='auto')
 html_domain_indices = False
-html_search_scorer = str(here / 'scorer.js')
 html_math_renderer = 'mathml'
-html_static_path, templates_path = ['_static'], ['_templates']
-html_css_files, html_js_files = ['site.css'], ['site.js']
-html_baseurl = f"{cfg['doc_host']}{cfg['doc_baseurl']}/" if cfg['doc_host'] else ''
+html_additional_pages = {'404': '404.html', 'search': 'search.html'}
+html_static_path = ['_static']
+html_css_files, html_js_files = ['site.css'], ['site.js', ('search.js', {'defer': 'defer'})]
+html_baseurl = repository.site()
 html_theme_options = dict(
     navbar_persistent=[],
     article_header_end=['article-header-buttons.html'],
@@ -152,17 +158,52 @@ def signatures(app, page, template, context, doctree):
     )
 
 
+# What pages that no file of ours is made into are called, and what they are for
+made_by_sphinx = {
+    'genindex': ('Index', 'Every function, class and constant of rnnlm, from A to Z.'),
+    'search': ('Search', 'Search the course on LSTMs, its replication and the reference of rnnlm.'),
+    '404': ('There is no such page', 'This address leads nowhere: search, or start at the top.'),
+}
+
+
+def title(app, page):
+    "A page's title as it is shown by browsers and previews, without the site's name"
+    if page in made_by_sphinx:
+        return made_by_sphinx[page][0]
+    if page == app.config.root_doc:
+        return cfg['description'].split(':')[0]
+    for module in pages.api.modules().values():
+        if module.page == page and module.title:
+            return f'{module.name}, from “{module.title}”'
+    return app.env.titles[page].astext()
+
+
+def claim(app, page, doctree):
+    """What a page is about: the claim at its top, or else its first paragraph. A page of the
+    reference has its lesson's claim, so it says what it holds as well"""
+    if doctree is None:
+        return made_by_sphinx[page][1] if page in made_by_sphinx else ''
+    kinds = nodes.block_quote, nodes.paragraph
+    said = next((o for kind in kinds for o in doctree.findall(kind)), None)
+    text = ' '.join(said.astext().split()) if said else ''
+    for module in pages.api.modules().values():
+        if module.page == page:
+            return f"{', '.join(module.all)}. {text}"
+    return text
+
+
 def described(app, page, template, context, doctree):
-    "What search engines and link previews show: a page's claim, or else its first paragraph"
-    said = doctree and next(
-        (o for kind in (nodes.block_quote, nodes.paragraph) for o in doctree.findall(kind)), None
-    )
-    if not said:
+    "The title, and what search engines and link previews show"
+    context['root_title'] = 'Home'
+    name = title(app, page) if page in made_by_sphinx or doctree else context.get('title', page)
+    context['page_title'] = f'{name} · {project}'
+    text = claim(app, page, doctree)
+    if not text:
         return
-    text = ' '.join(said.astext().split())
     fields = [('name', 'description', text), ('property', 'og:description', text)]
-    fields += [('property', 'og:title', context['title']), ('property', 'og:site_name', project)]
-    tags = [f'<meta {k}="{name}" content="{html.escape(o)}">' for k, name, o in fields]
+    fields += [('property', 'og:title', name), ('property', 'og:site_name', project)]
+    fields += cards.tags(page, repository.site()) if doctree else []
+    tags = [f'<meta {kind}="{key}" content="{html.escape(o)}">' for kind, key, o in fields]
     context['metatags'] = context.get('metatags', '') + '\n'.join(tags)
 
 
@@ -182,5 +223,6 @@ def setup(app):
     app.extensions['sphinx_multitoc_numbering'].parallel_read_safe = True
     app.connect('html-page-context', buttons, priority=900)
     app.connect('html-page-context', signatures)
-    app.connect('html-page-context', described)
+    # after the theme, which calls the home page by its title
+    app.connect('html-page-context', described, priority=900)
     app.connect('build-finished', originals)

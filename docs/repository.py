@@ -1,12 +1,14 @@
-"""Where this repository is, for all links into it: nowhere, unless somebody says so.
+"""Where this repository is, for all links into it, and where its site is: nowhere, unless somebody
+says so.
 
-GitHub Actions says it in the environment; settings.ini may name another place as `git_url`.
-Without an address there are no such links.
+GitHub Actions says it in the environment; settings.ini may name another place as `git_url`, and
+another host of the site as `doc_host`. Without an address there are no such links.
 """
 
 import os
 from configparser import ConfigParser
 from pathlib import Path
+from urllib.parse import urlsplit
 
 root = Path(__file__).parent.parent
 
@@ -36,3 +38,21 @@ def colab(path):
     github, colab = 'https://github.com/', 'https://colab.research.google.com/github/'
     at = link(path)
     return at.replace(github, colab, 1) if at.startswith(github) else ''
+
+
+def site():
+    "The whole address of the site, with a slash at its end, or '' if nobody knows it"
+    cfg = settings()
+    if cfg['doc_host']:
+        return f"{cfg['doc_host']}{cfg['doc_baseurl']}/"
+    server, _, path = address().partition('://')[2].partition('/')
+    owner, _, name = path.partition('/')
+    if server != 'github.com' or not name:
+        return ''
+    host = f'{owner.lower()}.github.io'
+    return f'https://{host}/' if name.lower() == host else f'https://{host}/{name}/'
+
+
+def base():
+    "The path that the site lies below on its server, with a slash at both ends"
+    return urlsplit(site()).path or f"{settings()['doc_baseurl']}/"

@@ -1,7 +1,4 @@
 'use strict';
-// A page from a disk may not read others, so the search shows its finds without their first lines.
-if (location.protocol === 'file:' && typeof DOCUMENTATION_OPTIONS !== 'undefined') DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
-
 // What scrolls must be reachable with the keyboard, also after the window has changed.
 (() => {
   const boxes = '.bd-article pre, .bd-article .cell_output, .bd-article .output, .bd-article mjx-container, .pst-scrollable-table-container';
