@@ -199,10 +199,12 @@ def readme():
         nb
     )
     alts = iter([o.metadata.mystnb['image']['alt'] for o in nb.cells if 'mystnb' in o.metadata])
-    for i, (name, data) in enumerate(sorted(made['outputs'].items())):
+    # output_10_0.svg comes after output_9_0.svg
+    figures = sorted(made['outputs'], key=lambda name: [int(o) for o in re.findall(r'\d+', name)])
+    for i, name in enumerate(figures):
         path = f'images/index_{i}{Path(name).suffix}'
         (root / 'nbs' / path).parent.mkdir(exist_ok=True)
-        (root / 'nbs' / path).write_bytes(data)
+        (root / 'nbs' / path).write_bytes(made['outputs'][name])
         body = re.sub(rf'!\[[^]]*\]\({name}\)', lambda m: f'![{next(alts)}]({path})', body)
     body = re.sub(r'\]\((?!https?:|#|mailto:)(\.\./)?', lambda m: '](' if m[1] else '](nbs/', body)
     body = re.sub(r'\n{3,}', '\n\n', body).strip() + '\n'
