@@ -91,7 +91,7 @@ html_theme_options = dict(
     navbar_persistent=[],
     article_header_end=['article-header-buttons.html'],
     show_toc_level=2,
-    home_page_in_toc=True,
+    home_page_in_toc=False,
     use_download_button=False,
     use_fullscreen_button=False,
     pygments_light_style='a11y-high-contrast-light',
@@ -218,9 +218,20 @@ def originals(app, error):
             shutil.copy(path, there / path.relative_to(nbs))
 
 
+def with_widgets(app, env, added, changed, removed):
+    "The notebooks that hold a file of docs/widgets, which Sphinx can't see change"
+
+    def holds(page):
+        text = Path(env.doc2path(page)).read_text(encoding='utf-8')
+        return re.search(r'(<!--|#\|) widget: ', text)
+
+    return [o for o in env.found_docs if holds(o)]
+
+
 def setup(app):
     # it numbers sections once all pages are read, but does not say that it bears two readers
     app.extensions['sphinx_multitoc_numbering'].parallel_read_safe = True
+    app.connect('env-get-outdated', with_widgets)
     app.connect('html-page-context', buttons, priority=900)
     app.connect('html-page-context', signatures)
     # after the theme, which calls the home page by its title

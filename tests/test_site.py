@@ -31,7 +31,14 @@ browser = os.getenv('CHROMIUM') or next(
 )
 sources = [
     p
-    for d in ('nbs/**/*.ipynb', 'rnnlm/**/*.py', 'docs/*.*', 'docs/_static/*', 'docs/_templates/*')
+    for d in (
+        'nbs/**/*.ipynb',
+        'rnnlm/**/*.py',
+        'docs/*.*',
+        'docs/_static/*',
+        'docs/_templates/*',
+        'docs/widgets/*',
+    )
     for p in root.glob(d)
 ]
 built = site / '_static/search_index.js'  # docs/search.py writes it last

@@ -1,5 +1,7 @@
-/* The page "Explore the seeds": a dot for each of our runs, pairs drawn from them, and how many
-   seeds it takes. The runs come from seeds_data.js. */
+/* The explorer of the seeds: a dot for each of our runs, pairs drawn from them, and how many seeds
+   it takes. The runs come from seeds_data.js. The page decides which parts there are: dots, a curve
+   and a form that draws pairs are on each; what else it leaves out is not missed. Where its box is
+   .seeds-home, dots are smaller and models are called by what they are. */
 'use strict';
 const Seeds = (() => {
   const EPOCHS = 15;
@@ -15,6 +17,9 @@ const Seeds = (() => {
   };
   const element = name => document.querySelector(`#seeds-${name}`);
   const controls = element('form').elements;
+  const compact = Boolean(element('form').closest('.seeds-home'));
+  const called = model => compact ? about[model] : model;
+  const capital = text => text[0].toUpperCase() + text.slice(1);
   const sum = values => values.reduce((all, value) => all + value, 0);
   const number = value => value.toLocaleString('en-GB');
 
@@ -61,14 +66,14 @@ const Seeds = (() => {
   function drawDots() {
     const svg = element('dots');
     const width = Math.max(260, Math.round(svg.parentElement.clientWidth));
-    const radius = width < 500 ? 2 : 3.2;
+    const radius = (width < 500 ? 2 : 3.2)*(compact ? 0.75 : 1);
     const across = value => 10 + (value-LOW)/(HIGH-LOW)*(width-20);
     const groups = [];
     let top = 4;
     places = {};
     for (const model of names) {
       const dots = swarm(model, across, radius);
-      const tall = Math.max(26, ...dots.map(dot => Math.abs(dot.y) + radius + 4));
+      const tall = Math.max(compact ? 16 : 26, ...dots.map(dot => Math.abs(dot.y) + radius + 4));
       const middle = top + 22 + tall;
       const bottom = middle + tall;
       for (const dot of dots) dot.y += middle;
@@ -79,11 +84,11 @@ const Seeds = (() => {
       const circle = dot => `<circle class="seeds-dot" cx="${dot.x.toFixed(1)}"
         cy="${dot.y.toFixed(1)}" r="${radius}"/>`;
       groups.push(`<g class="seeds-model ${style(model)}" data-model="${model}" role="slider"
-        tabindex="0" aria-label="Seeds of ${model}, from the worst to the best" aria-valuemin="1"
-        aria-valuemax="${dots.length}"><rect class="seeds-field" x="1" y="${top}"
+        tabindex="0" aria-label="Seeds of ${called(model)}, from the worst to the best"
+        aria-valuemin="1" aria-valuemax="${dots.length}"><rect class="seeds-field" x="1" y="${top}"
         width="${width-2}" height="${(bottom-top).toFixed(1)}" rx="4"/>
-        <text class="seeds-name" x="8" y="${top+15}">${model}<tspan font-weight="400"
-        >${width < 500 ? '' : `: ${about[model]}`}</tspan></text>
+        <text class="seeds-name" x="8" y="${top+15}">${capital(called(model))}<tspan
+        font-weight="400">${width < 500 || compact ? '' : `: ${about[model]}`}</tspan></text>
         <text class="seeds-said" x="${width-8}" y="${top+15}"
         text-anchor="end">book ${book.toFixed(3)}<tspan class="seeds-plain" font-weight="400"
         >, mean ${mean[model].toFixed(3)}</tspan></text>
@@ -178,19 +183,21 @@ const Seeds = (() => {
       class="seeds-run ${style(model)}${place ? ' second' : ''}"
       d="${path(models[model].right[i].map(right => right/words))}"/>`);
     svg.innerHTML = [...grid, ...areas, ...books, ...lines].join('');
-    const said = lit.map(run => `${run.model}, s${inWords(run).slice(1)}`).join('; ');
-    element('which').textContent = said;
+    const said = lit.map(run => `${capital(called(run.model))}, s${inWords(run).slice(1)}`);
+    element('which').textContent = said.join('; ');
     const first = lit.map(({model, i}) => {
       const start = models[model].right[i][0]/words;
-      return `${model} begins at ${start.toFixed(4)}`;
+      return `${called(model)} begins at ${start.toFixed(4)}`;
     });
-    svg.setAttribute('aria-label', `Accuracy by epoch. ${said}. ${first.join('; ')}.`);
+    svg.setAttribute('aria-label', `Accuracy by epoch. ${said.join('; ')}. ${first.join('; ')}.`);
   }
 
   function light(...runs) {
     const same = (one, other) => one?.model === other?.model && one?.i === other?.i;
     if (runs.length === lit.length && runs.every((run, at) => same(run, lit[at]))) return;
     lit = runs;
+    // two curves that grow before the eye; with a pointer that passes by, they would flicker
+    element('curve').classList.toggle('seeds-grows', runs.length === 2);
     drawLit();
     remember();
   }
@@ -256,14 +263,17 @@ const Seeds = (() => {
     light(...runs);
     const [good, bad] = [better, worse].map(model => runs.find(run => run.model === model));
     const gap = accuracy(good) - accuracy(bad);
-    const seen = runs.map(run => `${run.model}, seed ${seed(run)}: ${accuracy(run).toFixed(4)}`);
+    const seen = runs.map(run =>
+      `${called(run.model)}, seed ${seed(run)}: ${accuracy(run).toFixed(4)}`);
+    const is = model => `${called(model)} ${called(model).startsWith('two') ? 'are' : 'is'}`;
     const true_ = (mean[better]-mean[worse]).toFixed(3);
-    const story = gap > 0 ? `<strong>The true story:</strong> ${better} is ahead by
+    const story = gap > 0 ? `<strong>The true story:</strong> ${is(better)} ahead by
       ${gap.toFixed(3)}, and on average by ${true_}.`
       : `<strong class="seeds-wrong">The wrong story:</strong> ${gap < 0
-        ? `${worse} is ahead by ${(-gap).toFixed(3)}` : 'they are level'}, but on average
-      ${better} is better by ${true_}.`;
-    element('pair').innerHTML = `${many > 1 ? 'The last pair: ' : ''}${seen.join('; ')}. ${story}`;
+        ? `${is(worse)} ahead by ${(-gap).toFixed(3)}` : 'they are level'}, but on average
+      ${is(better)} better by ${true_}.`;
+    const first = many > 1 ? 'The last pair: ' : '';
+    element('pair').innerHTML = `${capital(first + seen.join('; '))}. ${story}`;
     const {wrong: bads, all} = allWrong();
     element('count').textContent = `Drawn so far: ${number(drawn)} `
       + `${drawn === 1 ? 'pair' : 'pairs'}, ${number(wrong)} wrong (${percent(wrong/drawn)}). `
@@ -273,7 +283,8 @@ const Seeds = (() => {
   function startOver() {
     drawn = 0;
     wrong = 0;
-    element('pair').textContent = `${pair[0]} and ${pair[1]}: nothing drawn yet.`;
+    element('pair').textContent = `${capital(called(pair[0]))} and ${called(pair[1])}: nothing drawn
+      yet.`;
     element('count').textContent = '';
   }
 
@@ -312,6 +323,7 @@ const Seeds = (() => {
 
   function drawEnough() {
     const svg = element('enough');
+    if (!svg) return;
     const all = wrongShares();
     const k = Number(element('k').value);
     const [better, worse] = ordered();
@@ -354,6 +366,7 @@ const Seeds = (() => {
 
   // ---- The table
   function table() {
+    if (!element('numbers')) return;
     const heads = ['model', 'mean', 'lowest', 'highest', 'book', 'seeds below the book'];
     const row = model => {
       const ends = last[model].map(right => right/words);
@@ -368,25 +381,34 @@ const Seeds = (() => {
     element('numbers').querySelector('tbody').innerHTML = names.map(row).join('');
   }
 
-  // ---- The address: models, what is lit, number of seeds
+  // ---- The address: models, what is lit, number of seeds. A page that links to the full explorer
+  // keeps its own address, and its link leads to what is lit.
   function remember() {
+    const link = element('more');
+    const runs = lit.map(run => `${run.model}-${seed(run)}`);
+    const k = element('k')?.value ?? 1;
+    const hash = `#${new URLSearchParams({a: pair[0], b: pair[1], k})}&lit=${runs.join(',')}`;
+    if (link) {
+      link.hash = hash;
+      return;
+    }
     clearTimeout(later);
     // browsers allow so many changes a minute only, and a pointer makes more
-    later = setTimeout(() => {
-      const runs = lit.map(run => `${run.model}-${seed(run)}`);
-      const hash = new URLSearchParams({a: pair[0], b: pair[1], k: element('k').value});
-      history.replaceState(null, '', `#${hash}&lit=${runs.join(',')}`);
-    }, 200);
+    later = setTimeout(() => history.replaceState(null, '', hash), 200);
+  }
+
+  function showPair() {
+    if (controls.a) [controls.a.value, controls.b.value] = pair;
   }
 
   // What the address asks for; what makes no sense in it is passed over.
   function recall() {
-    const asked = new URLSearchParams(location.hash.replace(/^#/, ''));
+    const asked = new URLSearchParams(element('more') ? '' : location.hash.replace(/^#/, ''));
     const [a, b] = [asked.get('a'), asked.get('b')];
     if (names.includes(a) && names.includes(b) && a !== b) pair = [a, b];
-    [controls.a.value, controls.b.value] = pair;
+    showPair();
     const k = Number(asked.get('k'));
-    if (Number.isInteger(k) && k >= 1 && k <= MOST) element('k').value = k;
+    if (element('k') && Number.isInteger(k) && k >= 1 && k <= MOST) element('k').value = k;
     const runs = (asked.get('lit') ?? '').split(',').map(text => {
       const [model, at] = text.split('-');
       return {model, i: Number(at || NaN) - models[model]?.first};
@@ -412,18 +434,18 @@ const Seeds = (() => {
     drawPairs(1);
   });
   element('hundred').addEventListener('click', () => drawPairs(100));
-  element('clear').addEventListener('click', startOver);
+  element('clear')?.addEventListener('click', startOver);
   element('form').addEventListener('change', ({target}) => {
     const [a, b] = [controls.a.value, controls.b.value];
     // a model is not compared with itself: the other one takes its place
     if (a !== b) pair = [a, b];
     else pair = target === controls.a ? [a, pair[0]] : [pair[1], b];
-    [controls.a.value, controls.b.value] = pair;
+    showPair();
     startOver();
     drawEnough();
     remember();
   });
-  element('k').addEventListener('input', () => {
+  element('k')?.addEventListener('input', () => {
     drawEnough();
     remember();
   });
@@ -435,7 +457,7 @@ const Seeds = (() => {
     drawDots();
     drawEnough();
   }
-  addEventListener('hashchange', begin);
+  if (!element('more')) addEventListener('hashchange', begin);
   let width = 0;
   new ResizeObserver(() => {
     const now = Math.round(element('dots').parentElement.clientWidth);
