@@ -14,6 +14,7 @@ from nbdev.serve import proc_nbs
 
 import api
 import bibliography
+import cells
 import repository
 
 root = Path(__file__).parent.parent
@@ -121,13 +122,20 @@ def named(path):
     return json.dumps(nb, ensure_ascii=False, indent=1)
 
 
+def with_widgets(text, page):
+    "The page `text` with the widgets that its lines `<!-- widget: NAME -->` ask for"
+    asked = re.compile(r'^<!-- widget: ([\w-]+) -->$', re.M)
+    return asked.sub(lambda found: cells.widget(found[1], page), text)
+
+
 def main():
     os.chdir(root)
     proc_nbs(n_workers=2)
     for name in ('CONTRIBUTING.md', 'CHANGELOG.md', 'CITATION.cff', 'LICENSE'):
         put(name, re.sub(r'\]\(nbs/', '](', (root / name).read_text(encoding='utf-8')))
     for path in (root / 'docs').glob('*.md'):
-        put(path.name, re.sub(r'\]\((\.\./)?nbs/', '](', path.read_text(encoding='utf-8')))
+        text = re.sub(r'\]\((\.\./)?nbs/', '](', path.read_text(encoding='utf-8'))
+        put(path.name, with_widgets(text, path.stem))
     reference = api.pages()
     for name, text in reference.items():
         put(name, text)

@@ -46,7 +46,9 @@ const Counting = (() => {
 
   // The words of a number in digits, or an error that says why the count does not have it
   function fromDigits(digits) {
-    if (digits.startsWith('-')) throw new Error(`${digits} is below zero. The count begins at 1.`);
+    if (digits.startsWith('-')) {
+      throw new Error(`${digits} is below zero. The count begins at 1.`);
+    }
     if (digits.includes('.')) {
       throw new Error(`${digits} is not a whole number. Leave a space between two numbers.`);
     }
@@ -73,8 +75,8 @@ const Counting = (() => {
     throw new Error(`${few}${verb} not among the model’s ${LSTM.vocab.length} words. ${known}`);
   }
 
-  // What people type, in the model's words: digits or words, “and”, hyphens, commas, capitals. A
-  // number in digits is complete, so that a stop stands on both sides of it.
+  // What people type, in the model's words: digits or words, “and”, hyphens, capitals. A number in
+  // digits is complete and has a stop on both sides, unless it is a part of one: 3 thousand 412.
   function parse(text) {
     const number = /(?<!\w)-?\d+(?:,\d{3})*(?:\.\d+)?(?!\w)/;
     const piece = new RegExp(`${number.source}|\\.|[^\\s,.;:-]+`, 'g');
@@ -84,11 +86,14 @@ const Counting = (() => {
     for (const [found] of plain.matchAll(piece)) {
       const isNumber = /^-?\d[\d,.]*$/.test(found);
       if (isNumber) {
-        if (words.length && words.at(-1) !== '.') words.push('.');
-        words.push(...fromDigits(found), '.');
+        const own = fromDigits(found);
+        const part = words.slice(words.lastIndexOf('.')+1);
+        if (part.length && !line.has([...part, ...own].join(' '))) words.push('.');
+        words.push(...own, '.');
       } else if (found === 'zero') {
         fromDigits('0');
       } else if (found !== 'and' && !(found === '.' && closed)) {
+        if (closed && ['hundred', 'thousand'].includes(found)) words.pop();
         words.push(found);
       }
       closed = isNumber;
@@ -126,5 +131,23 @@ const Counting = (() => {
     return {words, steps, read};
   }
 
-  return {lines, trueNext, parse, goOn, MOST_STEPS};
+  // What came of the steps, in a sentence or two
+  function summary(steps) {
+    const right = steps.filter(step => step.ok).length;
+    const wrong = steps.filter(step => step.ok === false);
+    const open = steps.length - right - wrong.length;
+    const words = steps.length === 1 ? 'word' : 'words';
+    const others = open ? `, ${open} with nothing to compare with` : '';
+    const counts = `${steps.length} ${words}: ${right} right, ${wrong.length} wrong${others}.`;
+    if (!wrong.length) return counts;
+    const [first] = wrong;
+    const what = `word ${steps.indexOf(first) + 1}: “${first.word}” instead of “${first.true}”`;
+    return `${counts} The first error is ${what}.`;
+  }
+
+  function percent(p) {
+    return p < 0.001 ? '< 0.1 %' : p > 0.999 ? '> 99.9 %' : `${(100*p).toFixed(1)} %`;
+  }
+
+  return {lines, trueNext, parse, goOn, summary, percent};
 })();
