@@ -15,6 +15,7 @@ from fastcore.parallel import parallel
 
 import api
 import bibliography
+import cells
 import repository
 
 root = Path(__file__).parent.parent
@@ -128,6 +129,12 @@ def side_by_side(f, files, **kwargs):
     return parallel(f, files, **kwargs | dict(method=None))
 
 
+def with_widgets(text, page):
+    "The page `text` with the widgets that its lines `<!-- widget: NAME -->` ask for"
+    asked = re.compile(r'^<!-- widget: ([\w-]+) -->$', re.M)
+    return asked.sub(lambda found: cells.widget(found[1], page), text)
+
+
 def main():
     os.chdir(root)
     nbdev.serve.parallel = side_by_side
@@ -135,7 +142,8 @@ def main():
     for name in ('CONTRIBUTING.md', 'CHANGELOG.md', 'CITATION.cff', 'LICENSE'):
         put(name, re.sub(r'\]\(nbs/', '](', (root / name).read_text(encoding='utf-8')))
     for path in (root / 'docs').glob('*.md'):
-        put(path.name, re.sub(r'\]\((\.\./)?nbs/', '](', path.read_text(encoding='utf-8')))
+        text = re.sub(r'\]\((\.\./)?nbs/', '](', path.read_text(encoding='utf-8'))
+        put(path.name, with_widgets(text, path.stem))
     reference = api.pages()
     for name, text in reference.items():
         put(name, text)
