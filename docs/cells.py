@@ -23,6 +23,11 @@ tags = {
     ('output', 'false'): 'remove-output',
 }
 directive = re.compile(r'#\|\s*([\w-]+)(?::?\s*(.*))?$')
+marked = {
+    'markdown': re.compile(r'<!-- widget: ([\w-]+) -->'),
+    'code': re.compile(r'(?:#\|.*\n)*?#\| widget: ([\w-]+)$', re.M),
+    'raw': re.compile('(?!)'),
+}
 
 
 @cache
@@ -80,11 +85,31 @@ def on_site(text, page, suffix=None):
     return re.sub(r'\]\(((?:\.\./)+[\w./-]+|[\w./-]+\.ipynb)(#[^)\s]*)?\)', link, text)
 
 
+def widget(name, page):
+    "docs/widgets/NAME.html for a cell of `page`; its links start from the site's top"
+    path = root / f'docs/widgets/{name}.html'
+    if not path.exists():
+        raise FileNotFoundError(f'{page}: there is no widget {name!r} in docs/widgets')
+    up = '../' * page.count('/')
+    own = r'(?<=\s)(src|href)="(?![a-z]+:|[#/])'
+    text = re.sub(own, rf'\1="{up}', path.read_text(encoding='utf-8').strip())
+    return f'`````{{raw}} html\n{text}\n`````'
+
+
 def read(text, site=True):
-    "The notebook in `text`, its directive lines made into tags and alternative texts"
+    """The notebook in `text`, its directive lines made into tags and alternative texts
+
+    A cell that begins with `<!-- widget: NAME -->` (Markdown) or `#| widget: NAME` (code) shows
+    itself in Jupyter and in README.md; on the site docs/widgets/NAME.html takes its place."""
     nb = nbformat.reads(text, as_version=4)
     page = nb.metadata.get('page', 'index')  # pages.py says which page of the site it is
     for cell in nb.cells:
+        if found := marked[cell.cell_type].match(cell.source):
+            if site:
+                as_markdown(cell, widget(found[1], page))
+                continue
+            if cell.cell_type == 'markdown':
+                cell.source = cell.source[found.end() :].lstrip()
         if cell.cell_type == 'markdown' and site:
             cell.source = to_reference(on_site(cell.source, page), page)
         if cell.cell_type != 'code':
@@ -113,7 +138,7 @@ def read(text, site=True):
                 on_site(said, page, '.html'), page, role=cell.source.startswith('show_doc(')
             )
         if cell.source.startswith('show_doc('):
-            as_markdown(cell, shown=code_follows(nb.cells, cell))
+            as_markdown(cell, documented(cell, shown=code_follows(nb.cells, cell)))
     return nb
 
 
@@ -138,16 +163,22 @@ def source_below(text):
     return re.sub(r'^\[source\]\(\S*/(rnnlm/\S+)\).*\n+(#+ .*\n)', moved, text)
 
 
-def as_markdown(cell, shown=False):
-    """Put what nbdev wrote about a function or class in the place of the cell that asked for it;
-    only its title if the code, which says the same, is shown"""
+def documented(cell, shown=False):
+    """What nbdev wrote about a function or class, which the cell asked for; only its title if the
+    code, which says the same, is shown"""
     text = ''.join(''.join(o.data.get('text/markdown', '')) for o in cell.outputs if 'data' in o)
     text = re.sub(r'^---\n+', '', text)
     text = source_below(text)
     if shown and (title := re.search(r'^#+ .+$', text, re.M)):
         text = title[0]
+    return text
+
+
+def as_markdown(cell, text):
+    "Put `text` in the place of the cell"
     cell.update(cell_type='markdown', source=text, metadata={})
-    del cell['outputs'], cell['execution_count']
+    cell.pop('outputs', None)
+    cell.pop('execution_count', None)
 
 
 def readme():

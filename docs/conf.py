@@ -181,7 +181,18 @@ def originals(app, error):
             shutil.copy(path, there / path.relative_to(nbs))
 
 
+def with_widgets(app, env, added, changed, removed):
+    "The notebooks that hold a file of docs/widgets, which Sphinx can't see change"
+
+    def holds(page):
+        text = Path(env.doc2path(page)).read_text(encoding='utf-8')
+        return re.search(r'(<!--|#\|) widget: ', text)
+
+    return [o for o in env.found_docs if holds(o)]
+
+
 def setup(app):
+    app.connect('env-get-outdated', with_widgets)
     app.connect('html-page-context', buttons, priority=900)
     app.connect('html-page-context', signatures)
     app.connect('html-page-context', described)

@@ -31,7 +31,7 @@ browser = os.getenv('CHROMIUM') or next(
 )
 sources = [
     p
-    for d in ('nbs/**/*.ipynb', 'rnnlm/**/*.py', 'docs/*.*', 'docs/_static/*')
+    for d in ('nbs/**/*.ipynb', 'rnnlm/**/*.py', 'docs/*.*', 'docs/_static/*', 'docs/widgets/*')
     for p in root.glob(d)
 ]
 built = site / 'searchindex.js'  # Sphinx writes it last
