@@ -29,6 +29,7 @@ extensions = [
     'sphinx.ext.autosummary',
     'sphinx.ext.linkcode',
     'api',
+    'folds',
 ]
 external_toc_path = '_toc.yml'
 exclude_patterns = ['**.ipynb_checkpoints']
@@ -36,7 +37,6 @@ exclude_patterns = ['**.ipynb_checkpoints']
 nb_custom_formats = {'.ipynb': 'cells.read'}
 nb_render_markdown_format = 'gfm'
 nb_execution_mode = 'off'
-nb_code_prompt_show, nb_code_prompt_hide = 'Show the code', 'Hide the code'
 nb_mime_priority_overrides = [('html', 'image/svg+xml', 0), ('html', 'text/html', 5)]
 nb_ipywidgets_js = {}  # they would come from another host, and no notebook has a widget
 myst_enable_extensions = ['dollarmath', 'amsmath', 'colon_fence', 'attrs_inline', 'fieldlist']
@@ -83,7 +83,8 @@ html_context = dict(default_mode='auto')
 html_domain_indices = False
 html_search_scorer = str(here / 'scorer.js')
 html_static_path = ['_static', str(mathjax)]
-html_css_files, html_js_files = ['site.css'], ['site.js']
+html_css_files = ['site.css', 'reading.css']
+html_js_files = ['site.js', 'reading.js']
 html_baseurl = f"{cfg['doc_host']}{cfg['doc_baseurl']}/" if cfg['doc_host'] else ''
 html_theme_options = dict(
     navbar_persistent=[],
