@@ -14,6 +14,7 @@ import nbformat
 
 import folds
 import repository
+import tables
 
 root = Path(__file__).parent.parent
 tags = {
@@ -135,6 +136,8 @@ def read(text, site=True):
         folds.fold(cell, directives)
         for o in cell.outputs:
             data = o.get('data', {})
+            if 'text/html' in data:
+                data['text/html'] = tables.words_left(''.join(data['text/html']))
             if 'text/markdown' not in data:
                 continue
             said = ''.join(data['text/markdown'])

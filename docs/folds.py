@@ -48,15 +48,24 @@ def signature(node, source):
 
 def summaries(source):
     """What a cell defines, `(signature, docstring)` a line; of docstrings the first line, less the
-    errors. A cell that defines nothing has names of its constants, or "imports" """
-    found, constants = [], []
+    errors. Of several private functions there are just the names, in one line. A cell that defines
+    nothing has the names of its constants, or "imports" """
+    found, helpers, constants = [], [], []
     tree = ast.parse(source)
     for node in tree.body:
         if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
             said = errors.match((ast.get_docstring(node) or '').split('\n')[0])[1]
-            found.append((signature(node, source), sentence(said)))
+            line = signature(node, source), sentence(said)
+            if node.name.startswith('_') and not node.name.startswith('__'):
+                helpers.append((node.name, line))
+            else:
+                found.append(line)
         elif isinstance(node, ast.Assign):
             constants += [o.id for o in node.targets if isinstance(o, ast.Name)]
+    if helpers and not found and len(helpers) == 1:
+        found.append(helpers.pop()[1])
+    if helpers:
+        found.append((', '.join(name for name, _ in helpers), ''))
     if found:
         return found
     if constants:

@@ -1,6 +1,6 @@
 /* Reading a lesson: one button unfolds all of its code, and on paper everything is unfolded. */
 'use strict';
-(() => {
+addEventListener('DOMContentLoaded', () => {
   const folds = [...document.querySelectorAll('details.fold')];
 
   // What the reader chose holds for this page until the window is closed. Where a browser keeps
@@ -48,4 +48,4 @@
   addEventListener('afterprint', () => {
     for (const one of unfolded) one.open = false;
   });
-})();
+});
