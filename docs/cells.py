@@ -12,12 +12,13 @@ from pathlib import Path
 
 import nbformat
 
+import folds
 import repository
+import tables
 
 root = Path(__file__).parent.parent
 tags = {
     ('echo', 'false'): 'remove-input',
-    ('code-fold', 'true'): 'hide-input',
     ('hide', ''): 'remove-cell',
     ('include', 'false'): 'remove-cell',
     ('output', 'false'): 'remove-output',
@@ -115,10 +116,11 @@ def read(text, site=True):
         if cell.cell_type != 'code':
             continue
         lines = cell.source.splitlines()
-        alt = []
+        alt, directives = [], {}
         while lines and lines[0].startswith('#|'):
             found = directive.match(lines[0])
             name, value = (found[1], (found[2] or '').strip()) if found else ('', '')
+            directives[name] = value
             if tag := tags.get((name, value)):
                 cell.metadata.setdefault('tags', []).append(tag)
             if name == 'fig-alt':  # in as many lines as it takes
@@ -126,11 +128,16 @@ def read(text, site=True):
             lines.pop(0)
         if alt:
             cell.metadata['mystnb'] = {'image': {'alt': ' '.join(alt)}}
+        if 'default_exp' in directives:
+            cell.metadata.setdefault('tags', []).append('remove-cell')
         cell.source = '\n'.join(lines)
         if not site:
             continue
+        folds.fold(cell, directives)
         for o in cell.outputs:
             data = o.get('data', {})
+            if 'text/html' in data:
+                data['text/html'] = tables.words_left(''.join(data['text/html']))
             if 'text/markdown' not in data:
                 continue
             said = ''.join(data['text/markdown'])
@@ -138,18 +145,8 @@ def read(text, site=True):
                 on_site(said, page, '.html'), page, role=cell.source.startswith('show_doc(')
             )
         if cell.source.startswith('show_doc('):
-            as_markdown(cell, documented(cell, shown=code_follows(nb.cells, cell)))
+            as_markdown(cell, documented(cell))
     return nb
-
-
-def code_follows(cells, cell):
-    "Is the code that `cell` documents shown right below it?"
-    later = cells[cells.index(cell) + 1 :][:1]
-    return (
-        bool(later)
-        and later[0].cell_type == 'code'
-        and later[0].source.startswith('#| code-fold: show')
-    )
 
 
 def source_below(text):
@@ -163,15 +160,11 @@ def source_below(text):
     return re.sub(r'^\[source\]\(\S*/(rnnlm/\S+)\).*\n+(#+ .*\n)', moved, text)
 
 
-def documented(cell, shown=False):
-    """What nbdev wrote about a function or class, which the cell asked for; only its title if the
-    code, which says the same, is shown"""
+def documented(cell):
+    "What nbdev wrote about a function or class, which the cell asked for"
     text = ''.join(''.join(o.data.get('text/markdown', '')) for o in cell.outputs if 'data' in o)
     text = re.sub(r'^---\n+', '', text)
-    text = source_below(text)
-    if shown and (title := re.search(r'^#+ .+$', text, re.M)):
-        text = title[0]
-    return text
+    return source_below(text)
 
 
 def as_markdown(cell, text):

@@ -36,6 +36,7 @@ extensions = [
     'minutes',
     'missing',
     'search',
+    'folds',
 ]
 templates_path = ['_templates']
 external_toc_path = '_toc.yml'
@@ -44,7 +45,6 @@ exclude_patterns = ['**.ipynb_checkpoints']
 nb_custom_formats = {'.ipynb': 'cells.read'}
 nb_render_markdown_format = 'gfm'
 nb_execution_mode = 'off'
-nb_code_prompt_show, nb_code_prompt_hide = 'Show the code', 'Hide the code'
 nb_mime_priority_overrides = [('html', 'image/svg+xml', 0), ('html', 'text/html', 5)]
 nb_ipywidgets_js = {}  # they would come from another host, and no notebook has a widget
 myst_enable_extensions = ['dollarmath', 'amsmath', 'colon_fence', 'attrs_inline', 'fieldlist']
@@ -85,7 +85,8 @@ html_domain_indices = False
 html_math_renderer = 'mathml'
 html_additional_pages = {'404': '404.html', 'search': 'search.html'}
 html_static_path = ['_static']
-html_css_files, html_js_files = ['site.css'], ['site.js', ('search.js', {'defer': 'defer'})]
+html_css_files = ['site.css', 'reading.css']
+html_js_files = ['site.js', 'reading.js', ('search.js', {'defer': 'defer'})]
 html_baseurl = repository.site()
 html_theme_options = dict(
     navbar_persistent=[],

@@ -12,6 +12,9 @@ from pathlib import Path
 import nbdev.serve
 import yaml
 from fastcore.parallel import parallel
+from execnb.nbio import nb2dict, read_nb
+from nbdev.process import NBProcessor
+from nbdev.processors import add_links
 
 import api
 import bibliography
@@ -20,6 +23,9 @@ import repository
 
 root = Path(__file__).parent.parent
 out = root / '_proc'
+# Notebooks to be read from start to end: all code is there, in its order, and folds (folds.py).
+# nbdev would leave out much of it and document each name instead, as it does in the others.
+lessons = ('chapter', 'beyond')
 
 
 def put(name, text):
@@ -115,11 +121,9 @@ def cite():
     )
 
 
-def named(path):
-    """The notebook at `path` with its page's name in it, which tells `cells.read` where its links
-    start from"""
-    nb = json.loads(path.read_text(encoding='utf-8'))
-    nb['metadata']['page'] = path.relative_to(out).with_suffix('').as_posix()
+def named(nb, page):
+    "A notebook with its page's name in it, which tells `cells.read` where its links start from"
+    nb['metadata']['page'] = page
     return json.dumps(nb, ensure_ascii=False, indent=1)
 
 
@@ -135,10 +139,21 @@ def with_widgets(text, page):
     return asked.sub(lambda found: cells.widget(found[1], page), text)
 
 
+def lesson(path):
+    "The notebook at `path` as it is, but for links from names to what nbdev documents"
+    nb = read_nb(path)
+    NBProcessor(nb=nb, procs=[add_links], rm_directives=False).process()
+    return nb2dict(nb)
+
+
 def main():
     os.chdir(root)
     nbdev.serve.parallel = side_by_side
-    nbdev.serve.proc_nbs(n_workers=2)
+    nbdev.serve.proc_nbs(n_workers=2, skip_folder_re=f"^([_.]|({'|'.join(lessons)})$)")
+    nbs = root / 'nbs'
+    for path in (path for folder in lessons for path in nbs.glob(f'{folder}/*.ipynb')):
+        page = path.relative_to(nbs).with_suffix('').as_posix()
+        put(f'{page}.ipynb', named(lesson(path), page))
     for name in ('CONTRIBUTING.md', 'CHANGELOG.md', 'CITATION.cff', 'LICENSE'):
         put(name, re.sub(r'\]\(nbs/', '](', (root / name).read_text(encoding='utf-8')))
     for path in (root / 'docs').glob('*.md'):
@@ -150,7 +165,8 @@ def main():
     put('cite.md', cite())
     put('bibliography.md', bibliography.page())
     for path in out.rglob('*.ipynb'):
-        put(path.relative_to(out), named(path))
+        page = path.relative_to(out).with_suffix('').as_posix()
+        put(f'{page}.ipynb', named(json.loads(path.read_text(encoding='utf-8')), page))
     put(
         '_toc.yml',
         contents([Path(o).with_suffix('').as_posix() for o in reference if o.startswith('api/')]),
