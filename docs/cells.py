@@ -2,7 +2,8 @@
 
 Cells say how they want to be shown in nbdev's and Quarto's way, by lines such as `#| echo:
 false`. MyST-NB and nbconvert know tags instead. `read` turns the one into the other; run as a
-script, this makes README.md."""
+script, this makes README.md. What `#| fig-alt` and `#| fig-cap` say of a figure, in as many lines
+as it takes, is put into the cell's metadata, and the site's figures into their pages."""
 
 import ast
 import posixpath
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import nbformat
 
+import figures
 import repository
 
 root = Path(__file__).parent.parent
@@ -84,28 +86,32 @@ def read(text, site=True):
     "The notebook in `text`, its directive lines made into tags and alternative texts"
     nb = nbformat.reads(text, as_version=4)
     page = nb.metadata.get('page', 'index')  # pages.py says which page of the site it is
+    shown = 0
     for cell in nb.cells:
         if cell.cell_type == 'markdown' and site:
             cell.source = to_reference(on_site(cell.source, page), page)
         if cell.cell_type != 'code':
             continue
         lines = cell.source.splitlines()
-        alt = []
+        spoken = {'fig-alt': [], 'fig-cap': []}
         while lines and lines[0].startswith('#|'):
             found = directive.match(lines[0])
             name, value = (found[1], (found[2] or '').strip()) if found else ('', '')
             if tag := tags.get((name, value)):
                 cell.metadata.setdefault('tags', []).append(tag)
-            if name == 'fig-alt':  # in as many lines as it takes
-                alt.append(value)
+            if name in spoken:
+                spoken[name].append(value)
             lines.pop(0)
-        if alt:
-            cell.metadata['mystnb'] = {'image': {'alt': ' '.join(alt)}}
+        cell.metadata['figure'] = [' '.join(o) for o in spoken.values()]
         cell.source = '\n'.join(lines)
         if not site:
             continue
         for o in cell.outputs:
             data = o.get('data', {})
+            if 'image/svg+xml' in data:
+                shown += 1
+                drawn = figures.figure(''.join(data['image/svg+xml']), shown, *cell.metadata.figure)
+                o['data'] = nbformat.from_dict({'text/html': drawn})
             if 'text/markdown' not in data:
                 continue
             said = ''.join(data['text/markdown'])
@@ -167,12 +173,15 @@ def readme():
     body, made = MarkdownExporter(config=Config(TagRemovePreprocessor=hidden)).from_notebook_node(
         nb
     )
-    alts = iter([o.metadata.mystnb['image']['alt'] for o in nb.cells if 'mystnb' in o.metadata])
+    said = iter([o.metadata.figure for o in nb.cells if any(o.metadata.get('figure', []))])
     for i, (name, data) in enumerate(sorted(made['outputs'].items())):
-        path = f'images/index_{i}{Path(name).suffix}'
-        (root / 'nbs' / path).parent.mkdir(exist_ok=True)
-        (root / 'nbs' / path).write_bytes(data)
-        body = re.sub(rf'!\[[^]]*\]\({name}\)', lambda m: f'![{next(alts)}]({path})', body)
+        path, dark_path = (f'nbs/images/index_{i}{o}.svg' for o in ('', '_dark'))
+        (root / path).parent.mkdir(exist_ok=True)
+        (root / path).write_bytes(data)
+        (root / dark_path).write_text(figures.in_dark(data.decode()), encoding='utf-8')
+        alt, caption = next(said)
+        shown = figures.picture(alt, path, dark_path, caption)
+        body = re.sub(rf'!\[[^]]*\]\({name}\)', lambda m: shown, body)
     body = re.sub(r'\]\((?!https?:|#|mailto:)(\.\./)?', lambda m: '](' if m[1] else '](nbs/', body)
     body = re.sub(r'\n{3,}', '\n\n', body).strip() + '\n'
     (root / 'README.md').write_text(body, encoding='utf-8')

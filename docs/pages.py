@@ -14,6 +14,7 @@ from nbdev.serve import proc_nbs
 
 import api
 import bibliography
+import figures
 import repository
 
 root = Path(__file__).parent.parent
@@ -133,6 +134,7 @@ def main():
         put(name, text)
     put('cite.md', cite())
     put('bibliography.md', bibliography.page())
+    put('_static/palette.css', figures.stylesheet())
     for path in out.rglob('*.ipynb'):
         put(path.relative_to(out), named(path))
     put(
