@@ -398,6 +398,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/rnnlm', 'doc_host': '', 'g
                                             'rnnlm.replicate.experiment.workers': ( 'replication/experiment.html#workers',
                                                                                     'rnnlm/replicate/experiment.py')},
             'rnnlm.replicate.inks': { 'rnnlm.replicate.inks.draw_cells': ('replication/inks.html#draw_cells', 'rnnlm/replicate/inks.py'),
+                                      'rnnlm.replicate.inks.draw_words': ('replication/inks.html#draw_words', 'rnnlm/replicate/inks.py'),
                                       'rnnlm.replicate.inks.fading': ('replication/inks.html#fading', 'rnnlm/replicate/inks.py'),
                                       'rnnlm.replicate.inks.use_house_style': ( 'replication/inks.html#use_house_style',
                                                                                 'rnnlm/replicate/inks.py')},

@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['stands_for', 'colours']
 
-# %% ../nbs/beyond/04_drawing.ipynb #3876b12c
-from .replicate.inks import inks
+# %% ../nbs/beyond/04_drawing.ipynb #6b61924f
+# A notebook has all that it draws with from here
+from .replicate.inks import draw_cells, draw_words, fading, inks, use_house_style
 
 # %% ../nbs/beyond/04_drawing.ipynb #70a95f80
 # What a colour stands for, and its ink
