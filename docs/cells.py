@@ -2,7 +2,8 @@
 
 Cells say how they want to be shown in nbdev's and Quarto's way, by lines such as `#| echo:
 false`. MyST-NB and nbconvert know tags instead. `read` turns the one into the other; run as a
-script, this makes README.md."""
+script, this makes README.md. What `#| fig-alt` and `#| fig-cap` say of a figure, in as many lines
+as it takes, is put into the cell's metadata, and the site's figures into their pages."""
 
 import ast
 import posixpath
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import nbformat
 
+import figures
 import folds
 import repository
 import tables
@@ -104,6 +106,7 @@ def read(text, site=True):
     itself in Jupyter and in README.md; on the site docs/widgets/NAME.html takes its place."""
     nb = nbformat.reads(text, as_version=4)
     page = nb.metadata.get('page', 'index')  # pages.py says which page of the site it is
+    shown = 0
     for cell in nb.cells:
         if found := marked[cell.cell_type].match(cell.source):
             if site:
@@ -116,18 +119,17 @@ def read(text, site=True):
         if cell.cell_type != 'code':
             continue
         lines = cell.source.splitlines()
-        alt, directives = [], {}
+        spoken, directives = {'fig-alt': [], 'fig-cap': []}, {}
         while lines and lines[0].startswith('#|'):
             found = directive.match(lines[0])
             name, value = (found[1], (found[2] or '').strip()) if found else ('', '')
             directives[name] = value
             if tag := tags.get((name, value)):
                 cell.metadata.setdefault('tags', []).append(tag)
-            if name == 'fig-alt':  # in as many lines as it takes
-                alt.append(value)
+            if name in spoken:
+                spoken[name].append(value)
             lines.pop(0)
-        if alt:
-            cell.metadata['mystnb'] = {'image': {'alt': ' '.join(alt)}}
+        cell.metadata['figure'] = [' '.join(o) for o in spoken.values()]
         if 'default_exp' in directives:
             cell.metadata.setdefault('tags', []).append('remove-cell')
         cell.source = '\n'.join(lines)
@@ -138,6 +140,10 @@ def read(text, site=True):
             data = o.get('data', {})
             if 'text/html' in data:
                 data['text/html'] = tables.words_left(''.join(data['text/html']))
+            if 'image/svg+xml' in data:
+                shown += 1
+                drawn = figures.figure(''.join(data['image/svg+xml']), shown, *cell.metadata.figure)
+                o['data'] = nbformat.from_dict({'text/html': drawn})
             if 'text/markdown' not in data:
                 continue
             said = ''.join(data['text/markdown'])
@@ -191,14 +197,18 @@ def readme():
     body, made = MarkdownExporter(config=Config(TagRemovePreprocessor=hidden)).from_notebook_node(
         nb
     )
-    alts = iter([o.metadata.mystnb['image']['alt'] for o in nb.cells if 'mystnb' in o.metadata])
+    said = iter([o.metadata.figure for o in nb.cells if any(o.metadata.get('figure', []))])
     # output_10_0.svg comes after output_9_0.svg
-    figures = sorted(made['outputs'], key=lambda name: [int(o) for o in re.findall(r'\d+', name)])
-    for i, name in enumerate(figures):
-        path = f'images/index_{i}{Path(name).suffix}'
-        (root / 'nbs' / path).parent.mkdir(exist_ok=True)
-        (root / 'nbs' / path).write_bytes(made['outputs'][name])
-        body = re.sub(rf'!\[[^]]*\]\({name}\)', lambda m: f'![{next(alts)}]({path})', body)
+    drawn = sorted(made['outputs'], key=lambda name: [int(o) for o in re.findall(r'\d+', name)])
+    for i, name in enumerate(drawn):
+        data = made['outputs'][name]
+        path, dark_path = (f'nbs/images/index_{i}{o}.svg' for o in ('', '_dark'))
+        (root / path).parent.mkdir(exist_ok=True)
+        (root / path).write_bytes(data)
+        (root / dark_path).write_text(figures.in_dark(data.decode()), encoding='utf-8')
+        alt, caption = next(said)
+        shown = figures.picture(alt, path, dark_path, caption)
+        body = re.sub(rf'!\[[^]]*\]\({name}\)', lambda m: shown, body)
     body = re.sub(r'\]\((?!https?:|#|mailto:)(\.\./)?', lambda m: '](' if m[1] else '](nbs/', body)
     body = re.sub(r'\n{3,}', '\n\n', body).strip() + '\n'
     (root / 'README.md').write_text(body, encoding='utf-8')

@@ -19,6 +19,7 @@ from nbdev.processors import add_links
 import api
 import bibliography
 import cells
+import figures
 import repository
 
 root = Path(__file__).parent.parent
@@ -164,6 +165,7 @@ def main():
         put(name, text)
     put('cite.md', cite())
     put('bibliography.md', bibliography.page())
+    put('_static/palette.css', figures.stylesheet())
     for path in out.rglob('*.ipynb'):
         page = path.relative_to(out).with_suffix('').as_posix()
         put(f'{page}.ipynb', named(json.loads(path.read_text(encoding='utf-8')), page))

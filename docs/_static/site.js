@@ -1,7 +1,7 @@
 'use strict';
 // What scrolls must be reachable with the keyboard, also after the window has changed.
 (() => {
-  const boxes = '.bd-article pre, .bd-article .cell_output, .bd-article .output, .bd-article mjx-container, .pst-scrollable-table-container';
+  const boxes = '.bd-article pre, .bd-article .cell_output, .bd-article .output, .bd-article mjx-container, .pst-scrollable-table-container, .drawn-box';
   function reach() {
     for (const o of document.querySelectorAll(boxes)) if (o.scrollWidth > o.clientWidth && getComputedStyle(o).overflowX !== 'visible') o.tabIndex = 0;
   }
