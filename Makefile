@@ -131,11 +131,12 @@ newest: ## With the newest torch and fastai: is all still reproduced, and did a 
 hooks: .venv/.made ## For contributors: clean notebooks and merge them well
 	@$(BIN)/nbdev_install_hooks
 
-check: .venv/.made ## What must hold beside the tests: module, notebooks and README.md agree, the site builds
+check: .venv/.made ## What must hold beside the tests: module, notebooks and README.md agree, the site builds, twice alike
 	@$(MAKE) --no-print-directory style
 	@$(BIN)/python tests/in_sync.py
 	@$(MAKE) --no-print-directory wasm ARGS=--check
 	@$(MAKE) --no-print-directory docs
+	@$(BIN)/python tests/same_bytes.py
 
 clean: ## Remove what was made, but neither .venv nor results
 	@rm -rf _proc _docs build dist *.egg-info

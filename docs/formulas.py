@@ -40,7 +40,7 @@ blocks = dict(
 rules = """
 math { font-family: 'formulas', math; font-size: 1.08em; }
 math[display="block"] { font-size: 1.12em; width: max-content; min-width: 100%; }
-.bd-article div.math { overflow-x: auto; overflow-y: hidden; padding-block: .3rem; }
+.bd-article div.math { overflow-x: auto; overflow-y: hidden; margin-block: .8rem 1rem; }
 .bd-article div.math:has(.eqno) { display: flex; flex-direction: row-reverse; align-items: center; }
 .bd-article div.math .eqno + math { flex: 1; min-width: 0; }
 math mtr:not(:first-child) > mtd { padding-top: .45em; }

@@ -20,7 +20,8 @@ shapes = {
     'arrow-up': '<path d="M12 21V4M4.5 11.5L12 4l7.5 7.5"/>',
     'bars': '<path d="M3 5.5h18M3 12h18M3 18.5h18"/>',
     'chevron-down': '<path d="M4 8.5l8 8l8-8"/>',
-    'circle-half-stroke': f'<circle cx="12" cy="12" r="9"/><path {filled} d="M12 3a9 9 0 0 0 0 18z"/>',
+    'circle-half-stroke': '<circle cx="12" cy="12" r="9"/>'
+    f'<path {filled} d="M12 3a9 9 0 0 0 0 18z"/>',
     'circle-info': '<circle cx="12" cy="12" r="9.5"/><path d="M12 11v6M12 6.5v.5"/>',
     'download': '<path d="M12 3v12M6 9.5l6 6l6-6M3 17v4h18v-4"/>',
     'github': '<path d="M9 7l-6 5l6 5M15 7l6 5l-6 5"/>',

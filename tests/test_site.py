@@ -22,6 +22,7 @@ import pytest
 
 root = Path(__file__).parent.parent
 sys.path.insert(0, str(root / 'docs'))
+import lean  # noqa: E402
 import repository  # noqa: E402
 
 site = root / '_docs'
@@ -145,17 +146,20 @@ def watched(page, here):
     return bad
 
 
-ready = """() => document.readyState === 'complete' && (!document.querySelector('.math')
-  || !!(window.MathJax && MathJax.startup && MathJax.startup.document))"""
-facts = """async () => {
-  if (window.MathJax?.startup) await MathJax.startup.promise;
+ready = "() => document.readyState === 'complete' && document.fonts.status === 'loaded'"
+facts = """() => {
   const all = (s, f) => [...document.querySelectorAll(s)].map(f);
+  const behind = o => ['::before', '::after'].map(p => getComputedStyle(o, p));
   return {
     links: all('a[href]', a => a.href),
     ids: all('[id]', o => o.id),
     sources: all('[src]', o => o.src),
-    math: all('.math', o => !!o.querySelector('mjx-container')),
-    merror: all('[data-mjx-error], mjx-merror', o => o.textContent),
+    math: all('.math', o => o.querySelector('math')?.getBoundingClientRect().width > 1),
+    font: !document.querySelector('math') || [...document.fonts]
+      .some(o => o.family.includes('formulas') && o.status === 'loaded'),
+    undrawn: all('.fa-solid, .fas, .fab, .far, .fa-brands, .fa-regular', o => getComputedStyle(o))
+      .filter(o => o.maskImage === 'none').length
+      + all('*', behind).flat().filter(o => /[\ue000-\uf8ff]/.test(o.content)).length,
     pictures: all('.bd-article img', o => [o.getAttribute('alt') || '', o.naturalWidth]),
     directives: all('.bd-article pre, .bd-article p', o => o.textContent)
       .filter(o => /^#\\|/m.test(o)),
@@ -175,9 +179,12 @@ theme = (
     "t => { document.documentElement.dataset.theme = t; document.documentElement.dataset.mode = t }"
 )
 # What axe would take minutes over, and what looks the same everywhere, is taken out: the letters of
-# formulas, the colours of code past the third box of a page.
-thin = """() => {
-  const letters = document.querySelectorAll('mjx-container svg, mjx-assistive-mml');
+# formulas, the colours of code past the third box of a page, and the menu's pages past the tenth,
+# but for the pages that stand for their kind.
+thin = """menuToo => {
+  const below = [...document.querySelectorAll('.bd-sidebar-primary li')].slice(10);
+  if (menuToo) for (const o of below) o.remove();
+  const letters = document.querySelectorAll('math');
   for (const o of letters) o.replaceChildren();
   const code = [...document.querySelectorAll('.highlight pre')].slice(3);
   for (const o of code) o.textContent = o.textContent}"""
@@ -187,6 +194,35 @@ audit = """async only => {
     + v.nodes[0].failureSummary.slice(0, 200);
   return (await axe.run(document, options)).violations
     .filter(v => ['serious', 'critical'].includes(v.impact)).map(said)}"""
+
+
+# Rules that may be broken at one width alone: the others are about colours and the order of
+# things.
+at_any_width = [
+    'aria-command-name',
+    'aria-hidden-focus',
+    'aria-input-field-name',
+    'aria-toggle-field-name',
+    'button-name',
+    'image-alt',
+    'label',
+    'link-name',
+    'nested-interactive',
+    'role-img-alt',
+    'scrollable-region-focusable',
+    'select-name',
+    'summary-name',
+    'svg-img-alt',
+    'target-size',
+]
+# One page of each kind is looked at with all rules at all widths in both themes.
+kinds = {f'{o}.html' for o in ('index', 'chapter/07_ar_tar', 'api/gru', 'playground', 'search')}
+# What would move: elements with an animation, a transition or smooth scrolling
+moving = """() => {
+  const looks = o => [null, '::before', '::after'].map(p => getComputedStyle(o, p));
+  const moves = o => o.animationName !== 'none' || o.scrollBehavior === 'smooth'
+    || o.transitionDuration.split(', ').some(d => parseFloat(d) > 0);
+  return [...document.querySelectorAll('*')].filter(o => looks(o).some(moves)).length}"""
 
 
 @pytest.fixture(scope='module')
@@ -200,9 +236,9 @@ def seen(base):
         found, todo = {}, list(pages)
 
         async def audited(page, *only):
-            """What axe says; what is still fading over or being laid out gets a second and a third
-            look"""
-            for wait in (300, 900, 2500):
+            """What axe says; what is still being laid out gets a second and a third look. What scrolls
+            is made focusable 350 milliseconds after a new width"""
+            for wait in (400, 900, 2500):
                 await page.wait_for_timeout(wait)
                 if not (said := await page.evaluate(audit, *only)):
                     break
@@ -212,12 +248,16 @@ def seen(base):
             while todo:
                 name = todo.pop()
                 page = await context.new_page()
-                bad = watched(page, base)
+                bad, asked = watched(page, base), set()
+                page.on('request', lambda r, asked=asked: asked.add(r.url))
                 await page.goto(base + name)
                 await page.wait_for_function(ready)
-                o = found[name] = await page.evaluate(facts) | dict(bad=bad)
+                o = found[name] = await page.evaluate(facts) | dict(bad=bad, asked=sorted(asked))
+                o['moves'] = await page.evaluate(moving)
+                await page.emulate_media(reduced_motion='reduce')
+                o['moves when reduced'] = await page.evaluate(moving)
                 o['scrolling'] = await page.evaluate(scrolling)
-                await page.evaluate(thin)
+                await page.evaluate(thin, name not in kinds)
                 await page.evaluate(axe)
                 o['axe'] = await audited(page)
                 await page.evaluate(theme, 'dark')
@@ -228,11 +268,14 @@ def seen(base):
                 o['dark'] = await page.evaluate(
                     '() => getComputedStyle(document.body).backgroundColor'
                 )
-                await page.set_viewport_size(dict(width=380, height=800))
-                o['axe'] += [
-                    f'phone, {v}'
-                    for v in await audited(page, ['scrollable-region-focusable', 'target-size'])
-                ]
+                for width in (900, 600, 380):
+                    await page.set_viewport_size(dict(width=width, height=800))
+                    rules = None if name in kinds else at_any_width
+                    o['axe'] += [f'{width}, {v}' for v in await audited(page, rules)]
+                    if name in kinds:
+                        await page.evaluate(theme, 'light')
+                        o['axe'] += [f'{width}, light, {v}' for v in await audited(page)]
+                        await page.evaluate(theme, 'dark')
                 o['wide'] = await page.evaluate(wide)
                 o['scrolling'] += await page.evaluate(scrolling)
                 await page.close()
@@ -336,8 +379,45 @@ def test_no_code_scrolls_sideways(seen):
 
 
 def test_math_is_typeset(seen):
-    each(seen, lambda o: o['merror'] or [i for i, done in enumerate(o['math']) if not done])
+    "By the browser, with the letters that came along"
+    each(seen, lambda o: [i for i, done in enumerate(o['math']) if not done] or not o['font'])
     assert sum(len(o['math']) for o in seen.values()) > 100
+
+
+def test_icons_are_drawn(seen):
+    each(seen, lambda o: o['undrawn'])
+
+
+def test_nothing_moves_for_who_asks_for_less_motion(seen):
+    each(seen, lambda o: o['moves when reduced'])
+    # the control: without that wish the theme's menus do
+    assert all(o['moves'] for o in seen.values())
+
+
+def test_no_page_is_heavy(seen, base):
+    "What the browser loads for a page, beside its pictures, is at most a megabyte and a half"
+    pictures = ('.png', '.svg', '.jpg', '.gif', '.webp')
+
+    def weight(o):
+        paths = {unquote(urldefrag(u)[0][len(base) :]).split('?')[0] for u in o['asked']}
+        return sum((site / p).stat().st_size for p in paths if not p.endswith(pictures))
+
+    weights = {k: weight(o) for k, o in seen.items()}
+    for name in sorted(weights, key=weights.get, reverse=True)[:5]:
+        print(f'{weights[name] / 1e6:.2f} MB: {name}')
+    each(seen, lambda o: weight(o) if weight(o) > 1_500_000 else None)
+    # the control: a page with weights of a model is as heavy as they are, and more
+    model = (site / '_static/lmmodel7.js').stat().st_size
+    assert weights['playground.html'] > model + 300_000 > weights['cite.html']
+
+
+def test_nothing_lies_about(seen, base):
+    "Each file is used by a page, and each page is linked to from another"
+    assert not lean.orphans(site)
+    linked = {urldefrag(u)[0] for k, o in seen.items() for u in o['links'] if base + k != u}
+    alone = [k for k in seen if base + k not in linked]
+    # the theme's search field leads to the one, the head of each page to the other
+    assert set(alone) <= {'search.html', 'genindex.html'}
 
 
 def test_pictures_load_and_say_what_they_show(seen):
@@ -523,7 +603,7 @@ def test_theme_button_and_disk(base):
                     bad,
                     set(modes),
                     await page.evaluate(
-                        """() => document.querySelectorAll('mjx-container').length > 0 ||
+                        """() => document.querySelectorAll('math').length > 0 ||
                         !document.querySelector('.math')"""
                     ),
                 )
@@ -533,6 +613,57 @@ def test_theme_button_and_disk(base):
 
     for name, bad, modes, math in with_browser(press):
         assert not bad and modes == {'light', 'dark'} and math, (name, bad, modes, math)
+
+
+focused = """() => {
+  const o = document.activeElement, look = getComputedStyle(o), box = o.getBoundingClientRect();
+  const ring = look.outlineStyle !== 'none' && parseFloat(look.outlineWidth) > 0;
+  const inside = box.width > 0 && box.right > 0 && box.bottom > 0 && box.top < innerHeight;
+  return {html: o.outerHTML.slice(0, 120), seen: inside && (ring || look.boxShadow !== 'none'),
+    main: !!o.closest('main'), inMenu: !!o.closest('dialog[open]'), text: o.textContent.trim()}}"""
+
+
+def test_with_the_keyboard_alone():
+    "From the disk: the way past the menu, a ring around what has the focus, the menus of a phone"
+
+    async def press(context):
+        page = await context.new_page()
+        bad = watched(page, 'file://')
+        await page.goto((site / 'chapter/04_lstm.html').as_uri())
+        await page.wait_for_function(ready)
+        found = dict(bad=bad, steps=[], menus=[])
+
+        async def step(key='Tab'):
+            await page.keyboard.press(key)
+            found['steps'].append(await page.evaluate(focused))
+            return found['steps'][-1]
+
+        found['first'] = await step()
+        await page.keyboard.press('Enter')
+        found['past'] = await step()
+        for _ in range(25):
+            await step()
+        await page.set_viewport_size(dict(width=380, height=800))
+        axe = Path(find_spec('axe_playwright_python').origin).parent / 'axe.min.js'
+        await page.evaluate(axe.read_text(encoding='utf-8'))
+        for toggle in ('.primary-toggle', '.secondary-toggle', '.search-button:visible'):
+            button = page.locator(toggle).first
+            await button.focus()
+            await page.keyboard.press('Enter')
+            await page.wait_for_selector('dialog[open]')
+            menu = [(await step())['inMenu']]
+            menu += await page.evaluate(audit, ['aria-dialog-name', *at_any_width])
+            await page.keyboard.press('Escape')
+            await page.wait_for_function("() => !document.querySelector('dialog[open]')")
+            menu.append(await button.evaluate('o => o === document.activeElement'))
+            found['menus'].append(menu)
+        return found
+
+    found = with_browser(press, reduced_motion='reduce')
+    assert not found['bad']
+    assert found['first']['text'] == 'Skip to main content' and found['past']['main'], found
+    assert not [o['html'] for o in found['steps'] if not o['seen']]
+    assert found['menus'] == [[True, True]] * 3
 
 
 @pytest.fixture(scope='module')

@@ -1,14 +1,15 @@
 'use strict';
 // What scrolls must be reachable with the keyboard, also after the window has changed.
 (() => {
-  const boxes = '.bd-article pre, .bd-article .cell_output, .bd-article .output, .bd-article mjx-container, .pst-scrollable-table-container, .drawn-box';
+  const boxes = '.bd-article pre, .bd-article .cell_output, .bd-article .output, .bd-article div.math, .pst-scrollable-table-container, .drawn-box';
   function reach() {
     for (const o of document.querySelectorAll(boxes)) if (o.scrollWidth > o.clientWidth && getComputedStyle(o).overflowX !== 'visible') o.tabIndex = 0;
   }
   let soon;
-  addEventListener('load', async () => {
+  const dialogs = {'pst-search-dialog': 'Search', 'pst-primary-sidebar-modal': 'Pages', 'pst-secondary-sidebar-modal': 'On this page'};
+  addEventListener('load', () => {
+    for (const [id, name] of Object.entries(dialogs)) document.getElementById(id)?.setAttribute('aria-label', name);
     for (const o of document.querySelectorAll('nav summary:not([aria-label])')) o.setAttribute('aria-label', 'Show or hide the pages below');
-    await window.MathJax?.startup?.promise;
     reach();
     addEventListener('resize', () => { clearTimeout(soon); soon = setTimeout(reach, 350); });        // after the theme's own
   });
