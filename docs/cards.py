@@ -62,7 +62,7 @@ def background():
     fig.savefig(made, format='png', facecolor=paper)
     picture = Image.open(made).convert('RGB')
     # few colours make a small file, and the letters of the title have those of the other letters
-    return picture, picture.quantize(48, dither=Image.Dither.NONE)
+    return picture, picture.quantize(48, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
 
 
 def font(name, points):
