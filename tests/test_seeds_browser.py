@@ -1,5 +1,6 @@
-"""The page "Explore the seeds" in a real browser, as tests/test_site.py tries the others: from a
-server and from the disk, with the keyboard, on a phone."""
+"""The explorer of the seeds, on its own page and on the home page, in a real browser as
+tests/test_site.py tries the others: from a server and from the disk, with the keyboard, on a
+phone."""
 
 import json
 import subprocess
@@ -184,8 +185,115 @@ def test_both_themes_and_a_phone(base):
     assert not bad and not found, json.dumps(bad + found, indent=1, ensure_ascii=False)
 
 
+@pytest.fixture(scope='module')
+def home():
+    "What the home page says and does, from the disk"
+
+    async def use(context):
+        page, bad = await opened(context, (site / 'index.html').as_uri(), 'file://')
+        found = dict(bad=bad, lit=[])
+
+        async def keep():
+            found['lit'].append(await page.evaluate('() => Seeds.lit'))
+
+        async def bottom(selector):
+            return await page.eval_on_selector(selector, 'o => o.getBoundingClientRect().bottom')
+
+        found['dots'] = await page.locator('.seeds-dot').count()
+        found['low'] = {o: await bottom(o) for o in ('.home-start', '.seeds-all', '#seeds-hundred')}
+        found['links'] = await page.eval_on_selector_all(
+            '.home-start a', "l => l.map(o => o.getAttribute('href'))"
+        )
+        # a pointer on the dot of the LSTM's best run
+        box = await page.locator('[data-model=LMModel6] .seeds-dot').last.bounding_box()
+        await page.mouse.move(box['x'] + box['width'] / 2, box['y'] + box['height'] / 2)
+        await keep()
+        found['curve'] = await page.get_attribute('.seeds-run', 'd')
+        # the keyboard: to the best seed of the last model, then one down
+        await page.focus('[data-model=LMModel7]')
+        for key in ('End', 'ArrowLeft'):
+            await page.keyboard.press(key)
+        await keep()
+        found['caption'] = await page.inner_text('#seeds-which')
+        found['other curve'] = await page.get_attribute('.seeds-run', 'd')
+        # a place on this page is no state of the explorer
+        await page.evaluate("() => { location.hash = '#the-notebooks' }")
+        await keep()
+        found['hash'] = urldefrag(page.url)[1]
+        # Enter draws a pair
+        await page.focus('#seeds-form [type=submit]')
+        await page.keyboard.press('Enter')
+        await keep()
+        found['story'] = await page.inner_text('#seeds-pair')
+        await page.wait_for_timeout(50)
+        moves = 'o => getComputedStyle(o).animationName'
+        found['moves'] = await page.eval_on_selector('.seeds-run', moves)
+        await page.click('#seeds-hundred')
+        found['count'] = await page.inner_text('#seeds-count')
+        found['drawn'] = await page.evaluate('() => Seeds.drawn')
+        await keep()
+        # the link leads to the same pair
+        await page.click('#seeds-more')
+        await page.wait_for_selector('#seeds-k')
+        await keep()
+        return found
+
+    return with_browser(use)
+
+
+def test_home_has_the_explorer_on_its_first_screen(home):
+    assert not home['bad'] and home['dots'] == 800
+    assert max(home['low'].values()) <= 900, home['low']
+    targets = ['chapter/01_data.html', 'train.html', 'replication/06_your_own_table.html']
+    assert home['links'] == targets
+
+
+def test_home_lights_up_what_is_pointed_at(home):
+    [pointed], [best], [kept], *_ = home['lit']
+    assert pointed['model'] == 'LMModel6' and pointed['accuracy'] == last('LMModel6').max()
+    ends = last('LMModel7').sort_values()
+    assert best['model'] == 'LMModel7' and best['accuracy'] == pytest.approx(ends.iloc[-2])
+    assert f'seed {best["seed"]}, accuracy {ends.iloc[-2]:.4f}' in home['caption']
+    assert home['curve'] != home['other curve']
+    assert kept == best and home['hash'] == 'the-notebooks'
+
+
+def test_home_draws_pairs(home):
+    *_, pair, hundredth, there = home['lit']
+    one, two = (last(o['model'])[o['seed']] for o in pair)
+    assert [o['model'] for o in pair] == ['LMModel4', 'LMModel5']
+    assert ('The true story' if one > two else 'The wrong story') in home['story']
+    assert f'One plain layer, seed {pair[0]["seed"]}: {one:.4f}' in home['story']
+    ahead = 'one plain layer is' if one > two else 'two plain layers are'
+    assert one == two or f'{ahead} ahead by {abs(one - two):.3f}' in home['story']
+    assert home['drawn']['drawn'] == 101
+    assert f'101 pairs, {home["drawn"]["wrong"]} wrong' in home['count']
+    assert hundredth == there and home['moves'] == 'seeds-grows'
+
+
+def test_home_in_both_themes_and_on_a_phone(base):
+    "axe finds nothing serious, nothing scrolls sideways; who wants no motion sees none"
+
+    async def look(context):
+        page, bad = await opened(context, base + 'index.html', base)
+        await page.click('#seeds-hundred')
+        moves = await page.eval_on_selector('.seeds-run', 'o => getComputedStyle(o).animationName')
+        found = await faults(page)
+        # faults leaves the page at 380 pixels: the explorer begins on a phone's first screen
+        await page.evaluate('() => scrollTo(0, 0)')
+        top = await page.eval_on_selector('#seeds-dots', 'o => o.getBoundingClientRect().top')
+        await page.locator('[data-model=LMModel7] .seeds-field').click()
+        lit = await page.evaluate('() => Seeds.lit.map(o => o.model)')
+        return bad, found, moves, top, lit
+
+    bad, found, moves, top, lit = with_browser(look, reduced_motion='reduce')
+    assert not bad and not found, json.dumps(bad + found, indent=1, ensure_ascii=False)
+    assert moves == 'none' and top < 800 and lit == ['LMModel7']
+
+
 def test_the_data_are_what_build_makes():
     command = [sys.executable, str(root / 'docs/seeds/build.py'), '--check']
     assert subprocess.run(command, timeout=120).returncode == 0
     own = [*root.glob('docs/_static/seeds*'), root / 'docs/seeds.md']
+    own += root.glob('docs/widgets/seeds.html')
     assert sum(o.stat().st_size for o in own) < 250_000
