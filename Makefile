@@ -10,7 +10,7 @@ TESTS := $(filter-out tests/test_site.py %_browser.py,$(sort $(wildcard tests/te
 # Nothing waits without a limit: seconds for a cell of a notebook.
 export CELL_SECONDS ?= 600
 
-.PHONY: help reproduce test mutants style notebooks readme docs serve wasm seeds browser playground hooks elsewhere reference variants same_seed null capsule capsule_draft capsule_survey golden table3 surveys benchmark newest check clean
+.PHONY: help reproduce test mutants style notebooks readme docs serve wasm seeds gates browser playground hooks elsewhere reference variants same_seed null capsule capsule_draft capsule_survey golden table3 surveys benchmark newest check clean
 
 help: ## This list
 	@grep -hE '^[a-z0-9_]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -65,6 +65,9 @@ wasm: .venv/.made ## Compile the kernel that trains in the browser, and write wh
 
 seeds: .venv/.made ## Write what the explorer of the seeds needs
 	@$(BIN)/python docs/seeds/build.py
+
+gates: .venv/.made ## Measure what "Inside the LSTM as you type" needs, after `make playground`: a minute
+	@$(BIN)/python -W ignore docs/gates/build.py
 
 browser: .venv/.made ## Try the built site in Chromium: pages, links, search, themes, playground, accessibility
 	@SITE_TEST=must $(BIN)/pytest tests/test_site.py $(wildcard tests/test_*_browser.py)

@@ -671,7 +671,11 @@ def typed(base):
     "What the playground makes of prompts and of bad input"
     odd = {
         'unknown word': 'nine zillion',
-        'digits': '9000',
+        'zero': '0',
+        'too large': '10,000',
+        'missing': '8000',
+        'fraction': '2.5',
+        'negative': '-3',
         'nothing': '',
         'spaces': '  \n ',
         '10,000 words': 'nine . ' * 5000,
@@ -681,7 +685,11 @@ def typed(base):
         page = await context.new_page()
         bad = watched(page, base)
         await page.goto(base + 'playground.html')
-        runs = {p: await page.evaluate('p => Playground.goOn(p, 30)', p) for p in prompts}
+        opens = [await page.inner_text(f'#play-{o}') for o in ('message', 'lost')]
+        lost = await page.locator('#play-lost mark').count()
+        count = 'p => Counting.goOn(Counting.parse(p), 30)'
+        runs = {p: await page.evaluate(count, p) for p in prompts}
+        await page.click('#play-each > summary')
         messages, shown = {}, {}
 
         async def submit(text, n='20'):
@@ -705,11 +713,16 @@ def typed(base):
                   o.querySelector('.play-verdict').textContent,
                   [...o.querySelectorAll('button')].map(b => b.firstChild.textContent)])""",
             )
+        await page.fill('#play-text', '3411 3412')
+        await page.press('#play-text', 'Shift+Enter')
+        await page.keyboard.type('3413')
+        await page.keyboard.press('Enter')
+        line = await page.inner_text('#play-line')
         await page.click('#play-examples button >> nth=0')
         await page.click('#play-steps > li:first-child li:nth-child(2) button')
         other = await page.input_value('#play-text')
-        lines = await page.evaluate('() => Playground.lines')
-        return runs, messages, shown, other, lines, bad
+        lines = await page.evaluate('() => Counting.lines')
+        return runs, messages, shown, other, lines, bad, (opens, lost, line)
 
     return with_browser(play)
 
@@ -720,7 +733,7 @@ def test_playground_counts_as_pytorch_does(typed):
     from rnnlm.playground import go_on, load_weights
 
     model, vocab = load_weights(root / 'docs/_static/lmmodel7.js')
-    runs, _, shown, _, lines, bad = typed
+    runs, _, shown, _, lines, bad, _ = typed
     assert lines == human_numbers() and not bad
     for p in prompts:
         steps, words = runs[p]['steps'], p.split()
@@ -754,8 +767,18 @@ def test_playground_counts_as_pytorch_does(typed):
 
 
 def test_playground_takes_another_word(typed):
-    assert (
-        typed[3].startswith('three thousand four hundred twelve . ') and len(typed[3].split()) == 7
+    before = 'forty one . forty two . forty three . '
+    assert typed[3].startswith(before) and len(typed[3].split()) == 10
+
+
+def test_playground_opens_on_a_success_and_shows_the_failure(typed):
+    (message, failure), lost, line = typed[6]
+    assert message == '20 words: 20 right, 0 wrong.'
+    assert failure.startswith('nine thousand four hundred eleven .') and lost
+    # Shift+Enter has begun a line, and Enter has run it
+    assert line.startswith(
+        'three thousand four hundred eleven . three thousand four hundred twelve . '
+        'three thousand four hundred thirteen . three thousand four hundred fourteen'
     )
 
 
@@ -763,10 +786,14 @@ def test_playground_takes_another_word(typed):
     'what,says',
     [
         ('unknown word', '“zillion” is not among'),
-        ('digits', 'Write numbers out'),
-        ('nothing', 'Type a few words first'),
-        ('spaces', 'Type a few words first'),
-        ('10,000 words', 'That is 10,000 words. At most 1,000'),
+        ('zero', 'There is no 0. The count begins at 1.'),
+        ('too large', '10,000 is too large. The count ends at 9,999.'),
+        ('missing', 'The corpus has no 8000. After 7,999 it has 8,001.'),
+        ('fraction', '2.5 is not a whole number'),
+        ('negative', '-3 is below zero'),
+        ('nothing', 'Type a few numbers first'),
+        ('spaces', 'Type a few numbers first'),
+        ('10,000 words', 'That is 10,000 words. The model reads 1,000'),
         ('too many steps', 'from 1 to 100'),
     ],
 )

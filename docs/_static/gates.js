@@ -109,6 +109,8 @@ const Gates = (() => {
 
   // ---- Drawing
   const rounded = value => Math.round(100*value);
+  // Nearly all is not all
+  const share = value => `${(100*value).toFixed(value > 0.99 && value < 1 ? 1 : 0)} %`;
   function valueShown(value) {
     const text = value.toFixed(isGate(state.show) ? 2 : 1);
     return text.replace(/^-0\.0$/, '0.0').replace('-', '−');
@@ -181,9 +183,9 @@ const Gates = (() => {
     const rank = ranked[layer-1].indexOf(unit) + 1;
     const best = 'the one that knows the thousands digit best';
     const place = rank === 1 ? best : `place ${rank} of ${LSTM.width}`;
-    const share = rounded(checked[layer-1][unit]);
+    const told = rounded(checked[layer-1][unit]);
     const what = `The ${spoken[show]} of unit ${unit} in layer ${layer}, ${place}: at every word `
-      + `the digit explains at least ${share} % of its cell’s ups and downs `
+      + `the digit explains at least ${told} % of its cell’s ups and downs `
       + `(luck: ${rounded(luck)} %).`;
     const two = held ? ' Above untouched, below held.' : '';
     element('caption').textContent = what + two;
@@ -202,10 +204,10 @@ const Gates = (() => {
   function drawRun(name, run) {
     const five = run.steps[0].five.map(({word, p}) => {
       const item = document.createElement('li');
-      const share = document.createElement('span');
-      share.textContent = Counting.percent(p);
+      const probability = document.createElement('span');
+      probability.textContent = Counting.percent(p);
       item.style.setProperty('--p', `${100*p}%`);
-      item.append(word, share);
+      item.append(word, probability);
       return item;
     });
     element(`${name}-five`).replaceChildren(...five);
@@ -222,12 +224,18 @@ const Gates = (() => {
 
   function sayHeld() {
     const preset = presetNow();
-    const roles = ['thousands digit', 'hundreds digit', 'tens', 'units'];
-    const list = right => roles.map(role => rounded(right[role])).join(', ');
+    const roles = {
+      'thousands digit': 'thousands digits', 'hundreds digit': 'hundreds digits', tens: 'tens',
+      units: 'units',
+    };
+    function list(right) {
+      const parts = Object.entries(roles).map(
+        ([role, many]) => `${share(right[role])} of the ${many}`);
+      return `${parts.slice(0, -1).join(', ')} and ${parts.at(-1)}`;
+    }
     if (preset) {
-      const measured = ' Measured over the training text: of the thousands digits, hundreds '
-        + `digits, tens and units, ${list(preset.right)} % are then right. `
-        + `Untouched, it is ${list(untouched)} %.`;
+      const measured = ` Over the training text it then gets ${list(preset.right)} right; `
+        + `untouched, it gets ${list(untouched)}.`;
       element('said').textContent = preset.says + measured;
     } else {
       element('said').textContent = state.gate === 'nothing'
