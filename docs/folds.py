@@ -1,7 +1,8 @@
 """How code folds on the site: what the library exports behind its signature, and what only draws
 behind a line that says so.
 
-`fold` is for cells.py, which reads the notebooks. `setup` is for Sphinx: it writes the summaries."""
+`fold` is for cells.py, which reads the notebooks. `setup` is for Sphinx: it writes the
+summaries."""
 
 import ast
 import html

@@ -14,6 +14,7 @@ from fastcore.basics import patch
 from torch import LongTensor, Tensor, nn
 
 from .checks import check_sizes, check_tensor, check_twin
+from .lstm import copy_parameters, twin_parameters
 from .rnn import StatefulLM
 
 # %% ../nbs/chapter/10_gru.ipynb #0c690006
@@ -73,24 +74,6 @@ def step(self:GRUCell,
     return (1-z)*n + z*h
 
 # %% ../nbs/chapter/10_gru.ipynb #358165c2
-def _twins(ours, theirs):
-    "Pairs of parameters, ours and those of PyTorch's module, that belong together"
-    cells = {'': ours}
-    if isinstance(ours, GRU):
-        cells = {f'_l{k}': cell for k, cell in enumerate(ours.cells)}
-    pairs = []
-    for end, cell in cells.items():
-        for part, layer in {'ih': cell.ih, 'hh': cell.hh}.items():
-            pairs.append((layer.weight, getattr(theirs, f'weight_{part}{end}')))
-            pairs.append((layer.bias, getattr(theirs, f'bias_{part}{end}')))
-    return pairs
-
-@torch.no_grad()
-def _copy(pairs):
-    "Each second parameter's numbers into the first"
-    for to, source in pairs:
-        to.copy_(source)
-
 def _check_after(cell):
     "`ValueError` if `cell` is one that PyTorch does not have"
     if not cell.reset_after:
@@ -104,7 +87,7 @@ def from_torch(cls:GRUCell,
     "Our cell with its weights; `TypeError` or `ValueError` if `m` is no `nn.GRUCell` with biases"
     check_twin(m, nn.GRUCell, bias=True)
     self = cls(m.input_size, m.hidden_size).to(m.weight_ih)
-    _copy(_twins(self, m))
+    copy_parameters(twin_parameters(self, m))
     return self
 
 @patch
@@ -112,7 +95,7 @@ def to_torch(self:GRUCell) -> nn.GRUCell: # PyTorch's, on the same device and in
     "PyTorch's cell with our weights; `ValueError` if ours is the paper's variant"
     _check_after(self)
     m = nn.GRUCell(self.ni, self.nh).to(self.ih.weight)
-    _copy((theirs, ours) for ours, theirs in _twins(self, m))
+    copy_parameters((theirs, ours) for ours, theirs in twin_parameters(self, m))
     return m
 
 # %% ../nbs/chapter/10_gru.ipynb #55f00319
@@ -164,7 +147,7 @@ def from_torch(cls:GRU,
     "Our GRU with its weights; `TypeError` or `ValueError` if `m` is no plain, batch-first one"
     check_twin(m, nn.GRU, bias=True, batch_first=True, bidirectional=False, dropout=0)
     self = cls(m.input_size, m.hidden_size, m.num_layers).to(m.weight_ih_l0)
-    _copy(_twins(self, m))
+    copy_parameters(twin_parameters(self, m))
     return self
 
 @patch
@@ -173,7 +156,7 @@ def to_torch(self:GRU) -> nn.GRU: # PyTorch's, batch first, on the same device a
     _check_after(self.cells[0])
     weight = self.cells[0].ih.weight
     m = nn.GRU(self.ni, self.nh, self.n_layers, batch_first=True).to(weight)
-    _copy((theirs, ours) for ours, theirs in _twins(self, m))
+    copy_parameters((theirs, ours) for ours, theirs in twin_parameters(self, m))
     return m
 
 # %% ../nbs/chapter/10_gru.ipynb #0418afde

@@ -214,16 +214,15 @@ class Trail(Callback):
         self.plain.append(self.loss.item())
 
 
-def trace(cls, alpha, beta):
+def text_learner(*cbs):
+    "fastai's own, from seed 0, that adds no penalties but those of `cbs`"
     torch.manual_seed(0)
-    learn = TextLearner(
-        few(),
-        LMModel7(30, 64, 2, 0.4),
-        alpha=0,
-        beta=0,
-        loss_func=CrossEntropyLossFlat(),
-        cbs=[cls(alpha=alpha, beta=beta), Trail()],
-    )
+    model, loss_func = LMModel7(30, 64, 2, 0.4), CrossEntropyLossFlat()
+    return TextLearner(few(), model, alpha=0, beta=0, loss_func=loss_func, cbs=list(cbs))
+
+
+def trace(cls, alpha, beta):
+    learn = text_learner(cls(alpha=alpha, beta=beta), Trail())
     quiet(learn, 3)
     return learn.trail, list(learn.model.parameters())
 
@@ -255,15 +254,7 @@ def test_with_and_without_fastais_rnn_callback():
 
 @pytest.mark.parametrize('other', [FastaiRegularizer, RNNRegularizer])
 def test_penalties_are_added_once(other):
-    torch.manual_seed(0)
-    learn = TextLearner(
-        few(),
-        LMModel7(30, 64, 2, 0.4),
-        alpha=0,
-        beta=0,
-        loss_func=CrossEntropyLossFlat(),
-        cbs=[other(2, 1), RNNRegularizer(2, 1)],
-    )
+    learn = text_learner(other(2, 1), RNNRegularizer(2, 1))
     before = [o.detach().clone() for o in learn.model.parameters()]
     text = (
         'cbs: RNNRegularizer adds penalties already; '

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import nn
 
+from twins import apart, as_ours, gradients
 from rnnlm.ablation import compare, finals
 from rnnlm.chapter import StopAfter, chapter_learner, check_run, fit
 from rnnlm.data import human_numbers_dls
@@ -34,38 +35,22 @@ bound = {torch.float32: 1e-5, torch.float64: 1e-10}
 both = pytest.mark.parametrize('after', [True, False], ids=['after', 'before'])
 
 
-def apart(a, b):
-    "Largest difference, as a share of the largest entry or of one"
-    return ((a - b).abs().max() / b.abs().max().clamp(min=1)).item()
-
-
 def results(net, x, h):
     "Output, last state, and the gradients of input, first state and weights, by name"
     xs = [o.clone().requires_grad_() for o in (x, h)]
     out = net(*xs)
     y, last = out if isinstance(out, tuple) else (out, out)
-    loss = 0
-    for o in (y, last):
-        # weights of one sign, so that no gradient is small by cancelling
-        loss = loss + (o * torch.linspace(0.5, 1, o.numel()).to(o).view_as(o)).sum()
-    names, weights = zip(*net.named_parameters())
-    grads = torch.autograd.grad(loss, [*xs, *weights])
+    grads, names = gradients(net, (y, last), xs)
     return dict(zip(['output', 'last', 'of x', 'of h', *names], [y, last, *grads]))
-
-
-def as_ours(name):
-    "The name that we give to a weight of PyTorch's, such as `weight_ih_l0` or `bias_hh`"
-    if not name.startswith(('weight', 'bias')):
-        return name
-    kind, part, *layer = name.split('_')
-    cell = f'cells.{layer[0][1:]}.' if layer else ''
-    return f'{cell}{part}.{kind}'
 
 
 def gaps(ours, theirs, x, h):
     "How far apart all of it is"
     found, wanted = results(ours, x, h), results(theirs, x, h)
-    table = {name: apart(found.pop(as_ours(name)), b) for name, b in wanted.items()}
+    table = {}
+    for name, b in wanted.items():
+        ours_called = as_ours(name) if name.startswith(('weight', 'bias')) else name
+        table[name] = apart(found.pop(ours_called), b)
     assert not found
     return table
 

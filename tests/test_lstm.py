@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from twins import apart, as_ours, gradients
 from rnnlm.chapter import StopAfter, chapter_learner, fit
 from rnnlm.lstm import LSTM, FourGateLSTMCell, LoopLSTM, LSTMCell, merge_gates, swap_blocks
 from rnnlm.lstm_lm import LMModel6
@@ -35,31 +36,14 @@ class CutLSTM(LoopLSTM):
         return torch.stack(outs).transpose(0, 1), h, c
 
 
-def apart(a, b):
-    "Largest difference, as a share of the largest entry or of one"
-    return ((a - b).abs().max() / b.abs().max().clamp(min=1)).item()
-
-
 def results(net, x, hx):
     "Output, both states, and the gradients of input, first states and weights, by name"
     xs = [o.clone().requires_grad_() for o in (x, *hx)]
     out = net(xs[0], tuple(xs[1:]))
     # PyTorch's cell doesn't give the output apart
     y, (h, c) = (out[0], out) if isinstance(net, nn.LSTMCell) else out
-    loss = 0
-    for o in (y, h, c):
-        # weights of one sign, so that no gradient is small by cancelling
-        loss = loss + (o * torch.linspace(0.5, 1, o.numel()).to(o).view_as(o)).sum()
-    names, weights = zip(*net.named_parameters())
-    grads = torch.autograd.grad(loss, [*xs, *weights])
+    grads, names = gradients(net, (y, h, c), xs)
     return dict(zip(['output', 'h', 'c', 'of x', 'of h', 'of c', *names], [y, h, c, *grads]))
-
-
-def as_ours(name):
-    "The name that we give to a weight of PyTorch's, such as `weight_ih_l0` or `bias_hh`"
-    kind, part, *layer = name.split('_')
-    cell = f'cells.{layer[0][1:]}.' if layer else ''
-    return f'{cell}{part}.{kind}'
 
 
 def gaps(ours, theirs, x, hx):

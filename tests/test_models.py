@@ -35,6 +35,20 @@ files = [p for p in sorted(package.rglob('*.py')) if p.name != '_modidx.py']
 modules = {str(p.relative_to(package)): p for p in files}
 
 
+# language models beside the lessons' short classes
+
+
+@pytest.mark.parametrize('model, layers', [(LMModel5, nn.RNN), (LMModel6, nn.LSTM)])
+def test_order_of_the_draws(model, layers):
+    "The weights that a seed gives are those of the lesson's short class"
+    torch.manual_seed(3)
+    ours = model(30, 8, 2)
+    torch.manual_seed(3)
+    parts = nn.Embedding(30, 8), layers(8, 8, 2, batch_first=True), nn.Linear(8, 30)
+    theirs = [p for o in parts for p in o.parameters()]
+    assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs, strict=True))
+
+
 # recurrent layers beside PyTorch's
 
 twins = {'LSTM': (LSTM, nn.LSTM), 'LoopLSTM': (LoopLSTM, nn.LSTM), 'GRU': (GRU, nn.GRU)}

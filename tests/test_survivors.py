@@ -419,6 +419,13 @@ def test_the_first_loss_is_the_stored_one():
     assert table3.first_loss(int(tried.n)) == pytest.approx(tried.loss, abs=1e-4)
 
 
+def test_one_model_and_two_models():
+    "The names of the blocks of states"
+    names = ' '.join(table3.candidates())
+    assert ': 1 model, ' in names and ': 2 models, ' in names
+    assert '1 models' not in names and '2 model,' not in names
+
+
 def test_a_search_resumes(tmp_path, monkeypatch):
     asked = []
 
@@ -561,6 +568,21 @@ def test_bands_hold_their_share_of_runs():
         inside &= table[epoch].between(edge.min(), edge.max())
     assert 0.98 <= inside.mean() <= 1
     plt.close(ax.figure)
+
+
+@pytest.mark.parametrize('lift, floor', [(0, 0), (-0.5, None)])
+def test_no_band_of_losses_goes_below_zero(lift, floor):
+    "Where the runs lie close to zero; what can be negative, such as a gain, keeps its whole band"
+    held = noise(60, 0)
+    held['loss'] = 3 * held.loss**4 + lift
+    ax = plt.subplots()[1]
+    draw_band(held, 'loss', ax)
+    lowest = min(o.get_paths()[0].get_extents().y0 for o in ax.collections)
+    plt.close(ax.figure)
+    if floor is None:
+        assert lowest < held.loss.min()
+    else:
+        assert lowest == floor
 
 
 # store

@@ -37,8 +37,9 @@ def draw_band(
     curves = curves_of(reference, metric).dropna()
     mean, sd = curves.mean(), curves.std()
     reach = ((curves-mean)/sd.where(sd > 0, 1)).abs().max(axis=1)
-    is_share = curves.min(axis=None) >= 0 and curves.max(axis=None) <= 1
-    edges = (0, 1) if is_share else (-np.inf, np.inf)
+    # no band goes where no run can: a loss is never negative, and a share is at most 1
+    positive = curves.min(axis=None) >= 0
+    edges = 0 if positive else -np.inf, 1 if positive and curves.max(axis=None) <= 1 else np.inf
     for share, shade in shades.items():
         width = reach.quantile(share)*sd
         low, high = (mean-width).clip(*edges), (mean+width).clip(*edges)
