@@ -86,7 +86,10 @@ html_math_renderer = 'mathml'
 html_additional_pages = {'404': '404.html', 'search': 'search.html'}
 html_static_path = ['_static', str(pages.out / '_static')]
 html_css_files = ['palette.css', 'figures.css', 'site.css', 'reading.css']
-html_js_files = ['site.js', 'reading.js', 'figures.js', ('search.js', {'defer': 'defer'})]
+html_js_files = [
+    *('site.js', 'reading.js', 'figures.js', 'tables.js'),
+    ('search.js', {'defer': 'defer'}),
+]
 html_baseurl = repository.site()
 html_theme_options = dict(
     navbar_persistent=[],

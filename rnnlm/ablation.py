@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from .drawing import colours
 from .tables import published, reference
 
 # %% ../nbs/replication/09_ablation.ipynb #3c9335a7
@@ -69,16 +70,16 @@ def plot_ledger(
     ax=None, # Axes to draw on; a new figure by default
 ): # The axes
     "Draw the arms of a ledger with their intervals; zero is all five together"
-    ax = ax or plt.subplots(figsize=(8, 4.2), layout='constrained')[1]
+    ax = ax or plt.subplots(figsize=(5.2, 4), layout='constrained')[1]
     arms = df.index[1:]
-    colors = dict(no='#c44e52', alone='#4c72b0')
+    kinds = dict(no='red', alone='blue')
     for i, arm in enumerate(arms):
         row = df.loc[arm]
         words = arm.split()
-        color = colors.get(words[0]) or colors.get(words[-1]) or '#555555'
+        color = colours[kinds.get(words[0]) or kinds.get(words[-1]) or 'muted']
         ax.plot([row.low, row.high], [i, i], color=color, lw=2)
         ax.plot(row.difference, i, 'o', color=color)
-    ax.axvline(0, color='black', lw=1)
+    ax.axvline(0, color=colours['text'], lw=1)
     ax.set(yticks=range(len(arms)), yticklabels=arms)
     ax.invert_yaxis()
     ax.spines[['top', 'right']].set_visible(False)

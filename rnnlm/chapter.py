@@ -31,6 +31,7 @@ from .ar_tar import RecordPenalties
 from .awd_lstm import AWDLanguageModel
 from .data import (StreamLoader, human_numbers, human_numbers_dls, make_vocab, numericalize,
                         stream_batches, tokenize)
+from .drawing import colours
 from .gru import GRU, LMModelGRU
 from .learner import FlatLoss, LeanLearner, LeanTextLearner
 from .lstm_lm import LMModel6
@@ -339,7 +340,8 @@ def plot_against(
     axs=None, # Three axes to draw on; a new figure by default
 ): # The three axes
     "Draw the curves of `run` and the printed ones of `model` over the bands of our runs"
-    return draw(None if run is None else as_run(run), published(model), reference(model), axs)
+    mine = None if run is None else as_run(run)
+    return draw(mine, published(model), reference(model), axs, colours[model])
 
 def mistakes_of(
     model:str, # `LMModel5` to `LMModel7`

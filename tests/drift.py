@@ -7,7 +7,7 @@ and the status is 1. What may differ is said among a cell's first lines:
 
 - nothing is said: the same text and the same pictures. Never compared are stderr (progress bars,
   warnings), the style of HTML tables, addresses of objects, and the time column of a training
-  table. A picture is compared pixel by pixel (SVG: line by line), if one version of Matplotlib
+  table. A picture is compared pixel by pixel (SVG: part by part), if one version of Matplotlib
   drew both; if not, it must only be there, since each version draws letters in its own way.
 - `#| drift: numbers`, where a training, rounding, a clock, a version or an unseeded draw
   decides: the same text around any numbers, as many pictures. Whether a training comes out right
@@ -145,11 +145,20 @@ def pixels(png):
 
 
 def vectors(svg):
-    "What drew an SVG, and its lines without date and random names"
+    "What drew an SVG; its tags and what stands between them, without date and random names"
     by = re.search(r'<dc:title>(.*?)</dc:title>', svg)
-    return by and by[1], re.sub(
-        r'<dc:date>.*?</dc:date>|\b[a-z][0-9a-f]{10}\b', '', svg
-    ).splitlines()
+    svg = re.sub(r'<dc:date>.*?</dc:date>|\b[a-z][0-9a-f]{10}\b', '', svg)
+    return by and by[1], re.split(r'(<[^!>][^>]*>)', svg)
+
+
+def as_drawn(a, b):
+    "Is a part of an SVG the same? The coordinates of a tag may be a hundredth of a point off"
+    if not a.startswith('<') or a == b:
+        return a == b
+    if number.sub('#', a) != number.sub('#', b):
+        return False
+    pairs = zip(number.findall(a), number.findall(b))
+    return all(x == y or abs(float(x) - float(y)) <= 0.01 for x, y in pairs)
 
 
 def redrawn(kind, was, now):
@@ -159,12 +168,8 @@ def redrawn(kind, was, now):
     if by != by_now:
         return
     if kind != 'image/png':
-        return (
-            None
-            if a == b
-            else f'{kind}: {sum(x != y for x, y in zip(a, b)) + abs(len(a) - len(b))} '
-            f'of {len(a)} lines are others'
-        )
+        n = sum(not as_drawn(x, y) for x, y in zip(a, b)) + abs(len(a) - len(b))
+        return f'{kind}: {n} of {len(a)} parts are others' if n else None
     if a.shape != b.shape:
         return f'{kind}: {b.shape[1]} × {b.shape[0]} pixels, stored {a.shape[1]} × {a.shape[0]}'
     if n := (np.abs(a - b).max(-1) > 64).sum():

@@ -132,6 +132,20 @@ def test_pictures(kind):
     assert differ(figure(kind=kind), [], 'numbers')
 
 
+def test_vectors_may_be_rounded_in_another_way():
+    "A millionth of a point is nobody's figure; a tenth, another letter or colour is"
+    drawn = '<path d="M 1.5 2.000001\nL 30 4" style="fill: #98101a"/><text x="1">0.51</text>'
+    for old, new, same in [
+        ('2.000001', '2.000002', True),
+        ('L 30', 'L 30.1', False),
+        ('0.51', '0.511', False),
+        ('98101a', '98101b', False),
+        ('98101a', '98111a', False),
+    ]:
+        changed = result(drawn.replace(old, new), 'image/svg+xml')
+        assert bool(differ(result(drawn, 'image/svg+xml'), changed)) is not same, new
+
+
 def test_pictures_of_another_matplotlib_are_not_compared():
     assert not differ(figure(by='Matplotlib version3.8.0'), figure('loss 0.52'))
 

@@ -43,7 +43,7 @@ const Seeds = (() => {
 
   const accuracy = ({model, i}) => last[model][i]/words;
   const seed = ({model, i}) => models[model].first + i;
-  const style = model => `seeds-${1 + names.indexOf(model)}`;
+  const own = model => `style="--seeds-own: var(--colour-${model})"`;
 
   // ---- All the seeds: dots that lie side by side where they would cover each other
   function swarm(model, across, radius) {
@@ -83,7 +83,7 @@ const Seeds = (() => {
       const book = models[model].printed.at(-1);
       const circle = dot => `<circle class="seeds-dot" cx="${dot.x.toFixed(1)}"
         cy="${dot.y.toFixed(1)}" r="${radius}"/>`;
-      groups.push(`<g class="seeds-model ${style(model)}" data-model="${model}" role="slider"
+      groups.push(`<g class="seeds-model" ${own(model)} data-model="${model}" role="slider"
         tabindex="0" aria-label="Seeds of ${called(model)}, from the worst to the best"
         aria-valuemin="1" aria-valuemax="${dots.length}"><rect class="seeds-field" x="1" y="${top}"
         width="${width-2}" height="${(bottom-top).toFixed(1)}" rx="4"/>
@@ -120,7 +120,7 @@ const Seeds = (() => {
   function drawLit() {
     const radius = Number(element('dots').dataset.radius) + 3;
     const dots = lit.map(run => ({...place(run), model: run.model}));
-    const circles = dots.map(dot => `<circle class="seeds-lit ${style(dot.model)}"
+    const circles = dots.map(dot => `<circle class="seeds-lit" ${own(dot.model)}
       cx="${dot.x.toFixed(1)}" cy="${dot.y.toFixed(1)}" r="${radius}"/>`);
     const between = dots.length < 2 ? '' : `<path class="seeds-between"
       d="M${dots.map(dot => `${dot.x.toFixed(1)} ${dot.y.toFixed(1)}`).join('L')}"/>`;
@@ -175,12 +175,12 @@ const Seeds = (() => {
     }
     grid.push(`<text x="${(PLOT.left+PLOT.right)/2}" y="${PLOT.bottom+32}"
       text-anchor="middle">epoch</text>`);
-    const areas = lit.map(({model}) => `<path class="seeds-band ${style(model)}"
+    const areas = lit.map(({model}) => `<path class="seeds-band" ${own(model)}
       d="${band(model)}"/>`);
     const books = lit.map(({model}, place) => `<path class="seeds-book${place ? ' second' : ''}"
       d="${path(models[model].printed)}"/>`);
     const lines = lit.map(({model, i}, place) => `<path
-      class="seeds-run ${style(model)}${place ? ' second' : ''}"
+      class="seeds-run${place ? ' second' : ''}" ${own(model)}
       d="${path(models[model].right[i].map(right => right/words))}"/>`);
     svg.innerHTML = [...grid, ...areas, ...books, ...lines].join('');
     const said = lit.map(run => `${capital(called(run.model))}, s${inWords(run).slice(1)}`);

@@ -195,6 +195,7 @@ const Training = (() => {
   const style = kind => 1 + kinds().indexOf(kind) % 4;
 
   function draw() {
+    document.documentElement.style.setProperty('--train-model', `var(--colour-${model})`);
     for (const [name, column] of Object.entries(charts)) {
       const svg = element(name);
       const top = highest(column);

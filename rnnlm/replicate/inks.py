@@ -35,6 +35,7 @@ house_style = {
     'svg.fonttype': 'none',
     'svg.hashsalt': 'figure',
     'figure.figsize': (5.2, 2.9),
+    'savefig.pad_inches': .02,
     'figure.facecolor': inks['paper'][0],
     'axes.facecolor': 'none',
     'axes.spines.top': False,

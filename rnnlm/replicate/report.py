@@ -22,16 +22,19 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
+from .inks import house_style, inks
 from .judge import Verdict, fewest
 from .store import cpu, curves_of, libraries, metrics_of
 
 # %% ../../nbs/replication/05_report.ipynb #cdd21a04
-shades = {.99: '#dbe5f1', .9: '#b3c9e3', .5: '#86a9d0'}
+# Opacity of the band that holds a share of the runs; a smaller one lies on the larger ones
+shades = {.99: .15, .9: .2, .5: .3}
 
 def draw_band(
     reference:pd.DataFrame, # Runs: `seed`, `epoch` and metrics
     metric:str, # Which to draw
     ax, # Axes to draw on
+    colour:str=inks['blue'][0], # Of the bands
 ):
     "The bands that half, 90 % and 99 % of the runs stay in at every epoch"
     curves = curves_of(reference, metric).dropna()
@@ -43,7 +46,7 @@ def draw_band(
     for share, shade in shades.items():
         width = reach.quantile(share)*sd
         low, high = (mean-width).clip(*edges), (mean+width).clip(*edges)
-        ax.fill_between(curves.columns, low, high, color=shade, lw=0,
+        ax.fill_between(curves.columns, low, high, color=colour, alpha=shade, lw=0,
                         label=f'{share:.0%} of {len(curves)} runs')
 
 def draw(
@@ -51,6 +54,7 @@ def draw(
     published:pd.DataFrame=None, # The printed table
     reference:pd.DataFrame=None, # Runs for the bands
     axs=None, # Axes, one a metric; a new figure by default
+    colour:str=inks['blue'][0], # Of the bands
 ) -> np.ndarray: # The axes
     "The printed curves and yours over the bands of the reference"
     shown = next(o for o in (published, reference, runs) if o is not None)
@@ -61,17 +65,18 @@ def draw(
         axs = axs[0]
     for ax, metric in zip(axs, metrics):
         if reference is not None:
-            draw_band(reference, metric, ax)
+            draw_band(reference, metric, ax, colour)
         if published is not None:
             last = reference.epoch.max() if reference is not None else 0
             table = published if 'epoch' in published else published.assign(epoch=last)
-            ax.plot(table.epoch, table[metric], color='#c44e52', marker='.', label='printed')
+            ax.plot(table.epoch, table[metric], color=inks['red'][0], marker='.',
+                    label='printed')
         if runs is not None and metric in runs:
             mean = runs.groupby('epoch')[metric].mean()
-            ax.plot(mean.index, mean, color='black', lw=1.3, label='yours')
+            ax.plot(mean.index, mean, color=inks['text'][0], lw=1.3, label='yours')
         ax.set(xlabel='epoch', ylabel=metric.replace('_', ' '))
         ax.spines[['top', 'right']].set_visible(False)
-    axs[0].legend(fontsize=8, frameon=False)
+    axs[0].legend()
     return axs
 
 def as_svg(
@@ -80,7 +85,7 @@ def as_svg(
 ) -> str: # Without a date, and with the same ids each time
     "The picture of a verdict"
     own = None if verdict.own is None and verdict.same is None else verdict.runs
-    with plt.rc_context({'svg.hashsalt': verdict.name, 'svg.fonttype': 'none'}):
+    with plt.rc_context(house_style | {'svg.hashsalt': verdict.name}):
         axs = draw(own, verdict.published, verdict.reference)
         drawn = io.StringIO()
         axs[0].figure.savefig(drawn, format='svg', metadata=dict(Date=None, Creator=None))
