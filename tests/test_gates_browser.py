@@ -251,7 +251,10 @@ def test_presets_do_what_their_labels_claim(done):
     assert right['show-all']['thousand, hundred'] > 0.9 > 0.6 > right['show-all']['units']
     for key, found in done['preset'].items():
         assert presets[key]['says'] in found['said']
-        assert f"{100 * right[key]['thousands digit']:.1f}"[:2] in found['said']
+        told = [float(o) for o in re.findall(r'([\d.]+) % of the', found['said'])]
+        roles = ('thousands digit', 'hundreds digit', 'tens', 'units')
+        measured = [100 * o[role] for o in (right[key], free) for role in roles]
+        assert told == pytest.approx(measured, abs=0.501), key
         assert all(step['ok'] for step in found['free']), key
         wrong = [step for step in found['held'] if step['ok'] is False]
         assert bool(wrong) == (key != 'second-layer'), key

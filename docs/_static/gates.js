@@ -346,6 +346,7 @@ const Gates = (() => {
     changed(key === 'layer' ? {layer: meant, unit: ranked[meant-1][0]} : {[key]: meant});
   }
 
+  const ofHold = ['gate', 'held-layer', 'which', 'k', 'at'];
   function valuesOfPreset({text, hold}) {
     const {layer, which, at, k} = hold;
     const found = {text, which, at, layer: layer + 1, 'held-layer': layer + 1};
@@ -355,7 +356,8 @@ const Gates = (() => {
     return found;
   }
   function press(preset) {
-    const values = preset ? valuesOfPreset(preset) : {gate: 'nothing'};
+    const values = preset ? valuesOfPreset(preset) : {};
+    if (!preset) for (const key of ofHold) values[key] = keys[key][0];
     element('text').value = values.text ?? state.text;
     element('text').removeAttribute('aria-invalid');
     complain('');
