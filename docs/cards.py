@@ -16,7 +16,6 @@ alt = (
     'chapter’s models; red lines mark what the book prints'
 )
 paper, ink, muted, dot, red = '#ffffff', '#1b2a33', '#51626d', '#0b5c8a', '#c1121f'
-titles = {}
 column = 0.0045  # of accuracy: dots in it stand on each other
 
 
@@ -117,23 +116,20 @@ def tags(page, at):
     ]
 
 
-def remember(app, page, template, context, doctree):
-    "The pages that this build writes, and so needs pictures for, and their titles"
-    if doctree is not None:
-        titles[page] = app.env.titles[page].astext()
-
-
 def draw(app, error):
-    "A picture for each page that this build has written"
-    if error is not None or not titles:
+    "A picture for each page that has none yet in this folder"
+    if error is not None:
         return
     (Path(app.outdir) / '_static/cards').mkdir(exist_ok=True)
-    made = background()
-    for page, title in sorted(titles.items()):
-        card(*made, title, app.config.project).save(Path(app.outdir) / name(page))
-    titles.clear()
+    titles = {page: app.env.titles[page].astext() for page in sorted(app.env.found_docs)}
+    todo = {Path(app.outdir) / name(page): title for page, title in titles.items()}
+    todo = {path: title for path, title in todo.items() if not path.exists()}
+    if todo:
+        made = background()
+    for path, title in todo.items():
+        card(*made, title, app.config.project).save(path)
 
 
 def setup(app):
-    app.connect('html-page-context', remember)
     app.connect('build-finished', draw)
+    return dict(parallel_read_safe=True, parallel_write_safe=True)

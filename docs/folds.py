@@ -127,3 +127,4 @@ def setup(app):
 
     # MyST-NB's own has one name for all of them, "Toggle hidden content"
     app.add_node(HideCodeCellNode, override=True, html=(opened, closed))
+    return dict(parallel_read_safe=True, parallel_write_safe=True)

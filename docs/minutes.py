@@ -61,3 +61,4 @@ def show(app, page, template, context, doctree):
 def setup(app):
     # after the theme has made its menu
     app.connect('html-page-context', show, priority=900)
+    return dict(parallel_read_safe=True, parallel_write_safe=True)

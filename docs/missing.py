@@ -44,3 +44,4 @@ def write(app, error):
 def setup(app):
     app.connect('html-page-context', offer)
     app.connect('build-finished', write)
+    return dict(parallel_read_safe=True, parallel_write_safe=True)

@@ -148,3 +148,4 @@ def off(app):
 def setup(app):
     app.connect('builder-inited', off)
     app.connect('build-finished', write)
+    return dict(parallel_read_safe=True, parallel_write_safe=True)
