@@ -120,7 +120,7 @@ def tags(page, at):
 def remember(app, page, template, context, doctree):
     "The pages that this build writes, and so needs pictures for, and their titles"
     if doctree is not None:
-        titles[page] = app.env.titles[page].astext()
+        titles[page] = context['page_title'].removesuffix(f' · {app.config.project}')
 
 
 def draw(app, error):
@@ -135,5 +135,6 @@ def draw(app, error):
 
 
 def setup(app):
-    app.connect('html-page-context', remember)
+    # after conf.py has given each page its title
+    app.connect('html-page-context', remember, priority=950)
     app.connect('build-finished', draw)
