@@ -116,20 +116,12 @@ def tags(page, at):
     ]
 
 
-def draw(app, error):
-    "A picture for each page that has none yet in this folder"
-    if error is not None:
-        return
-    (Path(app.outdir) / '_static/cards').mkdir(exist_ok=True)
-    titles = {page: app.env.titles[page].astext() for page in sorted(app.env.found_docs)}
-    todo = {Path(app.outdir) / name(page): title for page, title in titles.items()}
+def draw(out, titles, project):
+    "A picture for each page of `titles` that has none yet in the folder `out`"
+    (Path(out) / '_static/cards').mkdir(exist_ok=True)
+    todo = {Path(out) / name(page): title for page, title in sorted(titles.items())}
     todo = {path: title for path, title in todo.items() if not path.exists()}
     if todo:
         made = background()
     for path, title in todo.items():
-        card(*made, title, app.config.project).save(path)
-
-
-def setup(app):
-    app.connect('build-finished', draw)
-    return dict(parallel_read_safe=True, parallel_write_safe=True)
+        card(*made, title, project).save(path)

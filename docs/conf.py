@@ -32,11 +32,10 @@ extensions = [
     'formulas',
     'icons',
     'lean',
-    'cards',
     'minutes',
     'missing',
-    'search',
     'folds',
+    'search',
 ]
 templates_path = ['_templates']
 external_toc_path = '_toc.yml'
@@ -211,6 +210,12 @@ def described(app, page, template, context, doctree):
     context['metatags'] = context.get('metatags', '') + '\n'.join(tags)
 
 
+def previews(app, error):
+    "A picture of each page for those who are sent a link to it"
+    if error is None:
+        cards.draw(app.outdir, {o: title(app, o) for o in app.env.found_docs}, project)
+
+
 def originals(app, error):
     """What is downloaded is the notebook of the repository, not the one that was processed for the
     site"""
@@ -241,3 +246,4 @@ def setup(app):
     # after the theme, which calls the home page by its title
     app.connect('html-page-context', described, priority=900)
     app.connect('build-finished', originals)
+    app.connect('build-finished', previews)
