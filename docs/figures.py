@@ -12,7 +12,7 @@ from rnnlm.replicate.inks import inks
 
 smallest = 9  # pixels of a letter, however narrow the screen
 geometry = re.compile(r'\b(d|x|y|width|height|transform|viewBox)="([^"]*)"')
-size_of_letters = re.compile(r'<text[^>]*\bfont: (?:[a-z0-9]+ )*?([\d.]+)px')
+size_of_letters = re.compile(r'<text[^>]*\bfont(?:-size)?: (?:[a-z0-9]+ )*?([\d.]+)px')
 
 
 def stylesheet():
@@ -80,7 +80,7 @@ def inline(svg, number):
         "'DejaVu Sans'": 'var(--pst-font-family-base)',
     }
     for family, ours in families.items():
-        svg = re.sub(rf'(font: [^;"\']*px ){family}[^;"]*', rf'\g<1>{ours}', svg)
+        svg = re.sub(rf'(font(?:-family)?: [^;"\']*){family}[^;"]*', rf'\g<1>{ours}', svg)
     sizes = f'--natural: {width * 4 / 3:.0f}px; --least: {least:.0f}px'
     head = f'<svg viewBox="0 0 {width:g} {height:g}" style="{sizes}">'
     return re.sub(r'\s*\n\s*', '\n', head + svg[svg.index('>') + 1 :]).strip()

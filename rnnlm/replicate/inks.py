@@ -67,7 +67,7 @@ def fading(
     ink:str, # Of large values
     below:str=None, # Of small ones; without it the smallest are clear, with it the middle
     most:float=1., # Opacity of the largest: half, if there are numbers on the cells
-    steps:int=40, # Shades of each ink
+    steps:int=20, # Shades of each ink; Matplotlib makes a colour bar of more than 50 a bitmap
 ) -> ListedColormap: # For values of any range
     "A colour map from nothing to an ink, or from one ink to another by way of nothing"
     def shades(name):
