@@ -91,7 +91,7 @@ const Seeds = (() => {
         font-weight="400">${width < 500 || compact ? '' : `: ${about[model]}`}</tspan></text>
         <text class="seeds-said" x="${width-8}" y="${top+15}"
         text-anchor="end">book ${book.toFixed(3)}<tspan class="seeds-plain" font-weight="400"
-        >, mean ${mean[model].toFixed(3)}</tspan></text>
+        >${width < 500 ? '' : `, mean ${mean[model].toFixed(3)}`}</tspan></text>
         ${dots.map(circle).join('')}${line('mean', mean[model])}${line('book', book)}</g>`);
       top = bottom + 6;
     }
