@@ -51,6 +51,10 @@ rules = f"""
 }}
 :is(.fa-solid, .fa-brands, .fa-regular, .fas, .fab, .far)::before {{ content: none; }}
 .fa-lg {{ font-size: 1.25em; }}
+/* Where the theme counts on the pictures that its script would make of these */
+.bd-search .fa-solid.fa-magnifying-glass {{ position: static; flex: none; }}
+#pst-search-dialog[open] .bd-search .fa-solid {{ font-size: var(--pst-font-size-icon); }}
+.search-button-field > .fa-solid {{ display: inline-block; }}
 @media (forced-colors: active) {{
   :is(.fa-solid, .fa-brands, .fa-regular, .fas, .fab, .far) {{ background: ButtonText; }}
 }}

@@ -236,8 +236,8 @@ def seen(base):
         found, todo = {}, list(pages)
 
         async def audited(page, *only):
-            """What axe says; what is still being laid out gets a second and a third look. What scrolls
-            is made focusable 350 milliseconds after a new width"""
+            """What axe says; what is still being laid out gets a second and a third look. What
+            scrolls is made focusable 350 milliseconds after a new width"""
             for wait in (400, 900, 2500):
                 await page.wait_for_timeout(wait)
                 if not (said := await page.evaluate(audit, *only)):
@@ -651,10 +651,11 @@ def test_with_the_keyboard_alone():
             await button.focus()
             await page.keyboard.press('Enter')
             await page.wait_for_selector('dialog[open]')
-            menu = [(await step())['inMenu']]
+            menu = [(await page.evaluate(focused))['inMenu']]
             menu += await page.evaluate(audit, ['aria-dialog-name', *at_any_width])
             await page.keyboard.press('Escape')
             await page.wait_for_function("() => !document.querySelector('dialog[open]')")
+            await page.wait_for_timeout(100)
             menu.append(await button.evaluate('o => o === document.activeElement'))
             found['menus'].append(menu)
         return found
