@@ -149,7 +149,9 @@ facts = """async () => {
     sources: all('[src]', o => o.src),
     math: all('.math', o => !!o.querySelector('mjx-container')),
     merror: all('[data-mjx-error], mjx-merror', o => o.textContent),
-    pictures: all('.bd-article img', o => [o.getAttribute('alt') || '', o.naturalWidth]),
+    pictures: all('.bd-article :is(img, .drawn-box)', o => o.matches('img')
+      ? [o.getAttribute('alt') || '', o.naturalWidth]
+      : [o.getAttribute('aria-label') || '', o.querySelector('svg').clientWidth]),
     directives: all('.bd-article pre, .bd-article p', o => o.textContent)
       .filter(o => /^#\\|/m.test(o)),
     background: getComputedStyle(document.body).backgroundColor,
@@ -327,6 +329,7 @@ def test_math_is_typeset(seen):
 
 
 def test_pictures_load_and_say_what_they_show(seen):
+    assert sum(len(o['pictures']) for o in seen.values()) > 60
     each(seen, lambda o: [p for p in o['pictures'] if len(p[0]) < 4 or not p[1]])
 
 
