@@ -12,7 +12,7 @@ from rnnlm.replicate.inks import inks
 
 smallest = 9  # pixels of a letter, however narrow the screen
 geometry = re.compile(r'\b(d|x|y|width|height|transform|viewBox)="([^"]*)"')
-size_of_letters = re.compile(r'<text[^>]*\bfont(?:-size)?: (?:[a-z0-9]+ )*?([\d.]+)px')
+size_of_letters = re.compile(r'\bfont(?:-size)?: (?:[a-z0-9]+ )*?([\d.]+)px')
 
 
 def stylesheet():
@@ -69,7 +69,9 @@ def inline(svg, number):
     "`svg` as a part of a page"
     svg = svg[svg.index('<svg') :]
     width, height = map(float, re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups())
-    letters = [float(o) for o in size_of_letters.findall(svg)]
+    # in a formula the small letters are indices
+    texts = map(size_of_letters.findall, re.findall(r'<text.*?</text>', svg, flags=re.S))
+    letters = [max(map(float, o)) for o in texts if o]
     least = width * smallest / min(letters, default=10)
     # Matplotlib's rule for all elements would hold for the page; figures.css has it for figures
     svg = re.sub(r'<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->', '', svg, flags=re.S)

@@ -7,7 +7,12 @@ from test_site import pytestmark, site, theme, with_browser
 
 __all__ = ['pytestmark']  # pytest finds it by its name
 
-pages = ('chapter/04_lstm', 'replication/08_mistakes', 'replication/21_inks', 'replication/18_chaos')
+pages = (
+    'chapter/04_lstm',
+    'replication/08_mistakes',
+    'replication/18_chaos',
+    'replication/21_inks',
+)
 # In what colour a figure's letters and lines are, where its panels stand, how large letters are
 facts = """() => [...document.querySelectorAll('.drawn')].map(figure => {
   const box = figure.querySelector('.drawn-box');

@@ -160,7 +160,9 @@ facts = """() => {
     undrawn: all('.fa-solid, .fas, .fab, .far, .fa-brands, .fa-regular', o => getComputedStyle(o))
       .filter(o => o.maskImage === 'none').length
       + all('*', behind).flat().filter(o => /[\ue000-\uf8ff]/.test(o.content)).length,
-    pictures: all('.bd-article img', o => [o.getAttribute('alt') || '', o.naturalWidth]),
+    pictures: all('.bd-article :is(img, .drawn-box)', o => o.matches('img')
+      ? [o.getAttribute('alt') || '', o.naturalWidth]
+      : [o.getAttribute('aria-label') || '', o.querySelector('svg').clientWidth]),
     directives: all('.bd-article pre, .bd-article p', o => o.textContent)
       .filter(o => /^#\\|/m.test(o)),
     background: getComputedStyle(document.body).backgroundColor,
@@ -421,6 +423,7 @@ def test_nothing_lies_about(seen, base):
 
 
 def test_pictures_load_and_say_what_they_show(seen):
+    assert sum(len(o['pictures']) for o in seen.values()) > 60
     each(seen, lambda o: [p for p in o['pictures'] if len(p[0]) < 4 or not p[1]])
 
 

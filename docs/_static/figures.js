@@ -2,7 +2,7 @@
 'use strict';
 (() => {
   const phone = matchMedia('(max-width: 600px)');
-  const NARROW = 0.12;
+  const NARROW = 0.2;
   const MARGIN = 3;
 
   // A rectangle of the page in the units of the figure
@@ -48,7 +48,6 @@
 
   // Axes that lie above each other are one panel, and so is a colour bar with what it belongs to.
   function columns(svg) {
-    const width = svg.viewBox.baseVal.width;
     const all = [...svg.querySelectorAll('.drawn-axes')].map(
       axes => ({axes, field: field(svg, axes)})).filter(o => o.field);
     all.sort((a, b) => a.field.left - b.field.left);
@@ -56,8 +55,9 @@
     for (const one of all) {
       const last = found.at(-1);
       const own = one.field.right - one.field.left;
+      const isBar = own < NARROW*(one.field.bottom - one.field.top);
       const meets = last && one.field.left < last.right - 0.1*own;
-      if (last && (meets || own < NARROW*width)) {
+      if (last && (meets || isBar)) {
         last.parts.push(one);
         last.right = Math.max(last.right, one.field.right);
       } else {
