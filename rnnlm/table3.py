@@ -24,6 +24,7 @@ from .cpu_dropout import CPUDropout
 from .data import human_numbers_dls
 from .generator import at_state, skip
 from .performance import bare_adam, losses
+from .replicate.report import plural
 from .tables import stored
 
 # %% ../nbs/replication/19_table3.ipynb #0f2bf6b3
@@ -78,11 +79,13 @@ def candidates() -> dict: # Name of a block to the states in it
         blocks[f'{name}: up to 8 models, whole epochs'] = epochs
         for m in range(1, 6):
             near = [start + make*m + fit*f + x for f in range(m+2) for x in range(-4, 41)]
-            blocks[f'{name}: {m} models, whole fits and up to 40 draws'] = near
+            made = plural(m, 'model')
+            blocks[f'{name}: {made}, whole fits and up to 40 draws'] = near
     for m in range(1, 6):
         for name, start in starts.items():
             single = [start + make*m + x for x in range(fit*(m+1))]
-            blocks[f'{name}: {m} models, every single draw of {m+1} fits'] = single
+            made = plural(m, 'model')
+            blocks[f'{name}: {made}, every single draw of {m+1} fits'] = single
     return blocks
 
 def search(
