@@ -55,6 +55,7 @@ rules = f"""
 .bd-search .fa-solid.fa-magnifying-glass {{ position: static; flex: none; }}
 #pst-search-dialog[open] .bd-search .fa-solid {{ font-size: var(--pst-font-size-icon); }}
 .search-button-field > .fa-solid {{ display: inline-block; }}
+a.reference.download::before {{ margin-inline: .1em .3em; padding: 0; }}
 @media (forced-colors: active) {{
   :is(.fa-solid, .fa-brands, .fa-regular, .fas, .fab, .far) {{ background: ButtonText; }}
 }}
@@ -82,7 +83,7 @@ def style():
         f' width: 1em; height: 1em; {mask} }}'
         for place, name in beside.items()
     ]
-    return rules + '\n'.join(lines) + '\n'
+    return '\n'.join(lines) + rules
 
 
 def used(text):

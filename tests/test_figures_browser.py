@@ -22,7 +22,14 @@ facts = """() => [...document.querySelectorAll('.drawn')].map(figure => {
     return [...box.querySelectorAll('svg:first-child text')].map(
       o => scale*parseFloat(getComputedStyle(o).fontSize))});
   const place = o => ['top', 'bottom'].map(side => o.getBoundingClientRect()[side]);
+  // what is behind the figure, and in what its caption is written
+  const behind = o => {
+    const own = getComputedStyle(o).backgroundColor;
+    return own !== 'rgba(0, 0, 0, 0)' || !o.parentElement ? own : behind(o.parentElement)};
   return {
+    behind: behind(box), page: getComputedStyle(document.body).backgroundColor,
+    written: getComputedStyle(figure.querySelector('figcaption')).color,
+    prose: getComputedStyle(document.querySelector('.bd-article p')).color,
     caption: figure.querySelector('figcaption').textContent,
     said: box.getAttribute('aria-label'),
     fill: [...new Set([...box.querySelectorAll('text')].map(o => getComputedStyle(o).fill))],
@@ -80,6 +87,8 @@ def test_letters_follow_the_theme(seen, name):
     for which in ('light', 'dark'):
         own = as_rgb(seen[name, 1280, which]['text'])
         assert any(own in o['fill'] for o in seen[name, 1280, which]['figures'])
+        for o in seen[name, 1280, which]['figures'] + seen[name, 380, which]['figures']:
+            assert o['behind'] == o['page'] and o['written'] == o['prose'], o['caption']
     light, dark = (seen[name, 1280, o]['figures'] for o in ('light', 'dark'))
     assert all(a['fill'] != b['fill'] for a, b in zip(light, dark) if a['fill'])
 
@@ -108,3 +117,34 @@ def test_strips_above_each_other_stay_one_figure(seen):
     "Three strips and their colour bars share an axis of words"
     strips = [o for o in seen['chapter/04_lstm', 380, 'light']['figures'] if o['axes'] == 6]
     assert len(strips) == 1 and len(strips[0]['panels']) == 1
+
+
+heads = """() => [...document.querySelectorAll('.bd-article table')].map(table => {
+  const rows = [table.tHead.rows[0], table.tBodies[0].rows[0]];
+  return rows.map(row => [...row.cells].map(o => o.textContent.replace('\\u00ad', '').trim()))})"""
+
+
+def test_a_verdict_comes_first_on_a_phone():
+    "With its cells; and it goes back where there is room again"
+
+    async def look(context):
+        found = []
+        page, _ = await opened(context, (site / 'replication/02_judge.html').as_uri(), 'file://')
+        for width in (1280, 380, 1280):
+            await page.set_viewport_size(dict(width=width, height=900))
+            await page.wait_for_timeout(500)
+            found.append(await page.evaluate(heads))
+        return found
+
+    wide, phone, again = with_browser(look)
+    moved = 0
+    for (was, first), (now, row), whole in zip(wide, phone, again):
+        assert whole == [was, first]
+        if 'reproduced' not in was:
+            continue
+        at = was.index('reproduced') - len(was)
+        place = now.index('reproduced')
+        assert now[place] == was[at] and row[place - len(now)] == first[at]
+        assert place < len(was) + at and sorted(now) == sorted(was)
+        moved += 1
+    assert moved

@@ -4,12 +4,15 @@
   const phone = matchMedia('(max-width: 600px)');
   const VERDICTS = /^(verdict|reproduced\??|agrees|noticed( by .*)?)$/i;
 
+  // What a head says, without the places where it may be broken
+  const plain = cell => cell.textContent.replace(/[\u00ad\u200b]/g, '').trim();
+
   // How many columns of numbers a table has, and how far from the right its verdict stands
   function verdict(table) {
     const row = table.tBodies[0]?.rows[0];
     const columns = row ? [...row.cells].filter(cell => cell.matches('td')).length : 0;
     for (const {cells} of table.tHead?.rows ?? []) {
-      const at = [...cells].findIndex(cell => VERDICTS.test(cell.textContent.trim()));
+      const at = [...cells].findIndex(cell => VERDICTS.test(plain(cell)));
       if (at >= 0) return {columns, fromRight: cells.length - at};
     }
     return null;
