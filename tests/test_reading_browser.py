@@ -18,16 +18,17 @@ button = '.fold-all'
 named = 'details.fold-exported > summary'
 
 
-def on(look, address=lstm, **kwargs):
-    "What `look` finds on a page, on which nothing may go wrong"
+def on(look, first=''):
+    "What `look` finds on the page, where `first` runs first and nothing may go wrong"
 
     async def visit(context):
-        page, bad = await opened(context, address, 'file://')
+        await context.add_init_script(first)
+        page, bad = await opened(context, lstm, 'file://')
         found = await look(page)
         assert not bad, bad
         return found
 
-    return with_browser(visit, **kwargs)
+    return with_browser(visit)
 
 
 def test_exported_code_folds_and_the_short_version_is_open():
@@ -119,17 +120,15 @@ def test_paper_unfolds_everything_and_the_screen_folds_again():
         pdf = await page.pdf(format='A4')
         return pdf, await page.evaluate('() => window.onPaper'), await page.evaluate(none_open)
 
-    async def as_it_is(page):
-        "The control: nothing hears of the printing"
-        await page.evaluate(
-            "() => addEventListener('beforeprint', e => e.stopImmediatePropagation(), true)"
-        )
+    async def printed(page):
         return await page.pdf(format='A4')
 
+    # the control: nothing on the page hears of the printing
+    deaf = "addEventListener('beforeprint', e => e.stopImmediatePropagation(), true)"
     pdf, on_paper, folded = on(look)
     assert len(on_paper) > 10 and all(on_paper)
     assert folded
-    assert sheets(pdf) > sheets(on(as_it_is)) > 5
+    assert sheets(pdf) > sheets(on(printed, deaf)) > 5
 
 
 @pytest.mark.parametrize('width', [1280, 380])
