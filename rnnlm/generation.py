@@ -94,16 +94,17 @@ def stream_words(
     generators = [None]*len(rows)
     if seed is not None:
         generators = [Generator().manual_seed(seed + i) for i in range(len(rows))]
-    def choose(logits, row):
+    def choose(logits, waiting):
+        logits = logits[waiting]
         if temperature == 0:
-            return int(logits.argmax())
-        p = probabilities(logits.cpu(), temperature, top_k, top_p)
-        return int(p.multinomial(1, generator=generators[row]))
+            return logits.argmax(-1).tolist()
+        ps = probabilities(logits.cpu(), temperature, top_k, top_p)
+        return [int(p.multinomial(1, generator=generators[i])) for i, p in zip(waiting, ps)]
     added = _added(model, rows, n, choose)
     return ([vocab[i] for i in o] if several else vocab[o[0]] for o in added)
 
 def _added(model, rows, n, choose):
-    "Yield `n` times a new id for each of `rows`; `choose` picks from the logits of a row"
+    "Yield `n` times an id for each of `rows`; `choose` picks it, for the rows that it is told"
     read, device = Reading(model), next(model.parameters()).device
     texts = [list(o) for o in rows]
     # what all have read, and what all have been given
@@ -111,10 +112,10 @@ def _added(model, rows, n, choose):
     ids = [o[:place] for o in texts]
     while True:
         logits = read(torch.tensor(ids, device=device))[:, -1]
-        for i, text in enumerate(texts):
-            # the others are still reading their prompts, and draw nothing
-            if len(text) == place:
-                text.append(choose(logits[i], i))
+        # the others are still reading their prompts, and draw nothing
+        waiting = [i for i, text in enumerate(texts) if len(text) == place]
+        for i, word in zip(waiting, choose(logits, waiting)):
+            texts[i].append(word)
         if all(len(text) > len(row) + given for text, row in zip(texts, rows)):
             yield [text[len(row) + given] for text, row in zip(texts, rows)]
             given += 1
