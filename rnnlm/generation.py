@@ -37,7 +37,7 @@ def probabilities(
     p = (shifted/temperature).to(logits.dtype).softmax(-1)
     if top_k is None and top_p is None:
         return p
-    falling, order = p.sort(-1, descending=True, stable=True)
+    falling, order = p.sort(dim=-1, descending=True, stable=True)
     if top_k is not None:
         falling[..., top_k:] = 0
         falling /= falling.sum(-1, keepdim=True)
