@@ -117,7 +117,7 @@ table3: .venv/.made ## Go on looking for the state of Table 3 for an hour; it re
 	@$(BIN)/python -W ignore -c 'from rnnlm.table3 import search; search(seconds=3600)'
 
 surveys: .venv/.made ## Make what the notebooks on readers, chaos and errors show; each resumes, an hour in all
-	@for o in readers chaos errors; do $(BIN)/python -W ignore -c "from rnnlm.$$o import survey; survey()"; done
+	@for o in readers chaos errors generation; do $(BIN)/python -W ignore -c "from rnnlm.$$o import survey; survey()"; done
 
 benchmark: .venv/.made ## Time the chapter's code, ours and the floor side by side, and how cost grows: eight minutes on a quiet machine
 	@$(BIN)/rnnlm_benchmark --parts fits,lstms,imports,growth --out rnnlm/tables/benchmark.json

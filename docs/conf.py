@@ -83,7 +83,8 @@ html_context = dict(default_mode='auto')
 html_domain_indices = False
 html_math_renderer = 'mathml'
 html_additional_pages = {'404': '404.html', 'search': 'search.html'}
-html_static_path = ['_static', str(pages.out / '_static')]
+# the weights of the playground's model ship with the package, whose command needs them too
+html_static_path = ['_static', str(pages.out / '_static'), '../rnnlm/tables/lmmodel7.js']
 html_css_files = ['palette.css', 'figures.css', 'site.css', 'reading.css']
 html_js_files = [
     *('site.js', 'reading.js', 'figures.js', 'tables.js'),

@@ -9,6 +9,7 @@ __all__ = ['max_words', 'true_next', 'go_on', 'added', 'train_one', 'export_weig
 import base64
 import json
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -132,9 +133,11 @@ def export_weights(
 
 # %% ../nbs/beyond/01_playground.ipynb #c730a9db
 def load_weights(
-    path, # Of a script that `export_weights` wrote
+    path=None, # Of a script that `export_weights` wrote; the one of the site by default
 ) -> tuple[LMModel7, list[str]]: # Model, ready to predict, and vocabulary
     "Read a model back; `ValueError` if `path` holds none"
+    if path is None:
+        path = str(files('rnnlm')/'tables'/'lmmodel7.js')
     try:
         spec = json.loads(Path(path).read_text().split('LMMODEL7 = ', 1)[1].rstrip(' ;\n'))
         model = LMModel7(len(spec['vocab']), spec['n_hidden'], spec['n_layers'], 0.)
@@ -150,7 +153,7 @@ def load_weights(
 
 # %% ../nbs/beyond/01_playground.ipynb #7af01a5b
 def make_playground(
-    path='docs/_static/lmmodel7.js', # Of the script to write
+    path='rnnlm/tables/lmmodel7.js', # Of the script to write
     seed:int=0, # What the run is drawn from, 0 or more
 ) -> Path: # Where it was written
     "Train the playground's model and write its weights"

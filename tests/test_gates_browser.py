@@ -38,7 +38,7 @@ holds = {
 
 @pytest.fixture(scope='module')
 def trained():
-    return load_weights(root / 'docs/_static/lmmodel7.js')
+    return load_weights()
 
 
 def cell_by_cell(model, ids, held):

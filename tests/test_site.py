@@ -736,7 +736,7 @@ def test_playground_counts_as_pytorch_does(typed):
     from rnnlm.data import human_numbers, numericalize
     from rnnlm.playground import go_on, load_weights
 
-    model, vocab = load_weights(root / 'docs/_static/lmmodel7.js')
+    model, vocab = load_weights()
     runs, _, shown, _, lines, bad, _ = typed
     assert lines == human_numbers() and not bad
     for p in prompts:

@@ -152,7 +152,7 @@ def made():
     from rnnlm.errors import by_role, predictions
     from rnnlm.playground import load_weights
 
-    model, vocab = load_weights(static / 'lmmodel7.js')
+    model, vocab = load_weights()
     training = human_numbers_dls(device='cpu').train
     told = shares(model, vocab)
 
