@@ -244,7 +244,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/rnnlm', 'doc_host': '', 'g
                                   'rnnlm.generalise.Renamed.ordered': ('beyond/generalise.html#renamed.ordered', 'rnnlm/generalise.py'),
                                   'rnnlm.generalise.Renamed.rename': ('beyond/generalise.html#renamed.rename', 'rnnlm/generalise.py'),
                                   'rnnlm.generalise._text': ('beyond/generalise.html#_text', 'rnnlm/generalise.py'),
-                                  'rnnlm.generalise.generalised': ('beyond/generalise.html#generalised', 'rnnlm/generalise.py'),
+                                  'rnnlm.generalise.keep_runs': ('beyond/generalise.html#keep_runs', 'rnnlm/generalise.py'),
                                   'rnnlm.generalise.learner_of': ('beyond/generalise.html#learner_of', 'rnnlm/generalise.py'),
                                   'rnnlm.generalise.read_in': ('beyond/generalise.html#read_in', 'rnnlm/generalise.py'),
                                   'rnnlm.generalise.rename_rows': ('beyond/generalise.html#rename_rows', 'rnnlm/generalise.py'),

@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['number_words', 'pointer', 'transformer', 'kinds', 'dropout_2', 'tried', 'ways', 'step', 'theta', 'share',
            'split_before', 'Renamed', 'rename_rows', 'Adapting', 'Cached', 'PointerLM', 'Kind', 'learner_of', 'train',
-           'score', 'read_in', 'run', 'survey', 'generalised']
+           'score', 'read_in', 'run', 'survey', 'keep_runs']
 
-# %% ../nbs/beyond/05_generalise.ipynb #34d9efdb
+# %% ../nbs/beyond/05_generalise.ipynb #b3fbceed
 import time
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache, partial
+from pathlib import Path
 from typing import Callable
 
 import pandas as pd
@@ -25,14 +26,12 @@ from .data import StreamLoader, human_numbers, make_vocab, numericalize
 from .data import stream_batches, tokenize
 from .errors import by_role, ones, predictions
 from .replicate.experiment import Experiment, seeded, study
-from .tables import stored
 from .transformer import TransformerLM
 from .weight_tying import LMModel7
 
-# %% ../nbs/beyond/05_generalise.ipynb #93e6e86e
-number_words = '''one two three four five six seven eight nine ten eleven twelve thirteen
-    fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy
-    eighty ninety'''.split()
+# %% ../nbs/beyond/05_generalise.ipynb #5c1cafa0
+number_words = [o for o in make_vocab(tokenize(human_numbers()))
+                if o not in ('.', 'hundred', 'thousand')]
 
 @cache
 def _text():
@@ -325,20 +324,26 @@ def survey(
     "Train before \"nine\", \"five\", and, to choose, \"seven\": an hour on two cores; it resumes"
     first = ['pointer, renamed', 'LMModel7', 'LMModel7, renamed']
     then = [o for o in kinds if o not in first]
-    plan = [(first, 'nine', range(seeds)), (first, 'five', range(seeds)),
-            (then, 'nine', range(seeds)), (tried, 'seven', range(100, 103)),
-            (then, 'five', range(seeds))]
-    tables = []
-    for names, unread, asked in plan:
-        settings = {f'{name}, before {unread}': name for name in names}
-        each = [Experiment(o, partial(run, name, unread), source='rnnlm')
-                for o, name in settings.items()]
-        found = study(each, asked, out, jobs)
-        found = found.assign(kind=found.experiment.map(settings), unread=unread,
-                             way=[ways[int(o)] for o in found.epoch])
-        tables.append(found.drop(columns=['experiment', 'epoch']))
-        pd.concat(tables).to_csv(path, index=False, float_format='%.5g')
+    # all get a few seeds before any gets more, so that the table is of use early on
+    for n in dict.fromkeys(min(o, seeds) for o in (2, 4, 8, 16, seeds)):
+        plan = [(first, 'nine', range(n)), (first, 'five', range(n)), (then, 'nine', range(n)),
+                (tried, 'seven', range(100, 100 + min(n//2, 3))), (then, 'five', range(n))]
+        for names, unread, asked in plan:
+            settings = {f'{name}, before {unread}': name for name in names}
+            each = [Experiment(o, partial(run, name, unread), source='rnnlm')
+                    for o, name in settings.items()]
+            found = study(each, asked, out, jobs).assign(unread=unread)
+            found['kind'] = found.experiment.map(settings)
+            found['way'] = [ways[int(o)] for o in found.epoch]
+            keep_runs(found.drop(columns=['experiment', 'epoch']), path)
 
-def generalised() -> pd.DataFrame: # `kind, unread, way, seed`, `score`, parameters, CPU seconds
-    "What `survey` found"
-    return stored('generalise.csv')
+def keep_runs(
+    found:pd.DataFrame, # Some runs, each whole
+    path:str, # A table that may have them already
+):
+    "Add runs to a stored table, once each"
+    if Path(path).exists():
+        found = pd.concat([pd.read_csv(path), found])
+    keys = ['unread', 'kind', 'seed', 'way']
+    found = found.drop_duplicates(keys, keep='last').sort_values(keys)
+    found.to_csv(path, index=False, float_format='%.5g')
