@@ -5,7 +5,6 @@ Where there is no site or no browser all of it is skipped, and the reason said, 
 SITE_TEST=must."""
 
 import asyncio
-import functools
 import html
 import json
 import os
@@ -13,6 +12,8 @@ import re
 import shutil
 import sys
 import threading
+from contextlib import contextmanager
+from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
@@ -98,12 +99,19 @@ class Quiet(SimpleHTTPRequestHandler):
         pass
 
 
+@contextmanager
+def served(handler):
+    "The address of a server of the site, whose answers `handler` makes"
+    server = ThreadingHTTPServer(('127.0.0.1', 0), partial(handler, directory=str(site)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f'http://127.0.0.1:{server.server_port}'
+    server.shutdown()
+
+
 @pytest.fixture(scope='module')
 def base():
-    server = ThreadingHTTPServer(('127.0.0.1', 0), functools.partial(Quiet, directory=str(site)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f'http://127.0.0.1:{server.server_port}/rnnlm/'
-    server.shutdown()
+    with served(Quiet) as address:
+        yield f'{address}/rnnlm/'
 
 
 def with_browser(f, **kwargs):
