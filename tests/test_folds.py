@@ -96,7 +96,11 @@ def test_every_exported_cell_of_the_lessons_has_a_summary():
     'source, data, shown',
     [
         ('plt.plot(x)', dict(image_png='iVBO'), 'Show how this figure is drawn'),
-        ('show(x)', {'image_svg+xml': '<svg viewBox="0 0 9 9"></svg>'}, 'Show how this figure is drawn'),
+        (
+            'show(x)',
+            {'image_svg+xml': '<svg viewBox="0 0 9 9"></svg>'},
+            'Show how this figure is drawn',
+        ),
         ('def draw(ax):\n    ax.plot([1])', {}, 'Show how the figures are drawn'),
         ('pd.Series([1])', dict(text_plain='0 1'), 'Show the code'),
     ],
