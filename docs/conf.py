@@ -198,7 +198,6 @@ def claim(app, page, doctree):
 
 def described(app, page, template, context, doctree):
     "The title, and what search engines and link previews show"
-    context['root_title'] = 'Home'
     name = title(app, page) if page in made_by_sphinx or doctree else context.get('title', page)
     context['page_title'] = f'{name} · {project}'
     text = claim(app, page, doctree)

@@ -9,8 +9,7 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
-# The search's scripts serve a search while you type, which this site hasn't; search.html has its
-# own.
+# Icons that icons.py draws, and Sphinx's search, in whose place is search.js
 unused = ('fontawesome.js', 'searchtools.js', 'language_data.js', 'searchindex.js')
 # Read by other programs: other sites' Sphinx, GitHub Pages, and the next build
 for_programs = {'objects.inv', '.nojekyll', '.buildinfo'}

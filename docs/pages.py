@@ -11,8 +11,8 @@ from pathlib import Path
 
 import nbdev.serve
 import yaml
-from fastcore.parallel import parallel
 from execnb.nbio import nb2dict, read_nb
+from fastcore.parallel import parallel
 from nbdev.process import NBProcessor
 from nbdev.processors import add_links
 
@@ -168,7 +168,8 @@ def main():
     put('_static/palette.css', figures.stylesheet())
     for path in out.rglob('*.ipynb'):
         page = path.relative_to(out).with_suffix('').as_posix()
-        put(f'{page}.ipynb', named(json.loads(path.read_text(encoding='utf-8')), page))
+        if page.split('/')[0] not in lessons:
+            put(f'{page}.ipynb', named(json.loads(path.read_text(encoding='utf-8')), page))
     put(
         '_toc.yml',
         contents([Path(o).with_suffix('').as_posix() for o in reference if o.startswith('api/')]),

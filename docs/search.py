@@ -128,12 +128,10 @@ def index(env, places):
 
 
 def write(app, error):
-    "The index, where search.js looks for it; what Sphinx's own search would have used goes"
+    "The index, where search.js looks for it"
     if error is not None:
         return
     static = Path(app.outdir) / '_static'
-    for name in ('searchtools.js', 'language_data.js'):
-        (static / name).unlink(missing_ok=True)
     found = index(app.env, menu(Path(app.srcdir) / app.config.external_toc_path))
     data = json.dumps(found, ensure_ascii=False, separators=(',', ':'))
     script = f'window.SEARCH_INDEX={data};\n'

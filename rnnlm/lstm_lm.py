@@ -13,7 +13,7 @@ from .rnn import StatefulLM
 
 # %% ../nbs/chapter/05_lstm_language_model.ipynb #b0b18de6
 class LMModel6(StatefulLM):
-    "A stack of LSTM layers; sizes below 1 raise `ValueError` (chapter 12, LSTM language model)"
+    "A stack of LSTM layers; `ValueError` for sizes below 1 (chapter 12, LSTM language model)"
     def __init__(self,
         vocab_sz:int, # Words in the vocabulary
         n_hidden:int, # Width of embedding and states

@@ -96,7 +96,11 @@ def test_every_exported_cell_of_the_lessons_has_a_summary():
     'source, data, shown',
     [
         ('plt.plot(x)', dict(image_png='iVBO'), 'Show how this figure is drawn'),
-        ('show(x)', {'image_svg+xml': '<svg/>'}, 'Show how this figure is drawn'),
+        (
+            'show(x)',
+            {'image_svg+xml': '<svg viewBox="0 0 9 9"></svg>'},
+            'Show how this figure is drawn',
+        ),
         ('def draw(ax):\n    ax.plot([1])', {}, 'Show how the figures are drawn'),
         ('pd.Series([1])', dict(text_plain='0 1'), 'Show the code'),
     ],
@@ -107,7 +111,7 @@ def test_a_fold_says_what_is_behind_it(source, data, shown):
     prompts = found.metadata.mystnb
     assert prompts['code_prompt_show'] == shown
     assert prompts['code_prompt_hide'] == shown.replace('Show', 'Hide')
-    assert prompts['image'] == {'alt': 'A'}
+    assert found.metadata.figure == ['A', '']
 
 
 def test_a_docstring_is_text_and_code():

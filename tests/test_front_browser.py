@@ -1,16 +1,13 @@
 """What one sees of the site before one reads it: the page for an address that is none, the pictures
 of links to it, and how long a lesson takes."""
 
-import functools
 import importlib
 import io
 import re
-import threading
-from http.server import ThreadingHTTPServer
 
 import pytest
 from one_page import faults, opened
-from test_site import Quiet, at, pages, pytestmark, root, site, with_browser  # noqa: F401
+from test_site import Quiet, at, pages, pytestmark, root, served, site, with_browser  # noqa: F401
 
 import cards
 import minutes
@@ -31,10 +28,8 @@ class Missing(Quiet):
 
 @pytest.fixture(scope='module')
 def server():
-    made = ThreadingHTTPServer(('127.0.0.1', 0), functools.partial(Missing, directory=str(site)))
-    threading.Thread(target=made.serve_forever, daemon=True).start()
-    yield f'http://127.0.0.1:{made.server_port}'
-    made.shutdown()
+    with served(Missing) as address:
+        yield address
 
 
 @pytest.mark.skipif(repository.base() != '/rnnlm/', reason='the site lies elsewhere')

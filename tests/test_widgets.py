@@ -53,7 +53,7 @@ def test_readme_shows_what_the_cell_holds(hero):
     text, code = cells.read(notebook('index', *pair()), site=False).cells
     assert text.source == '![A picture](images/x.svg)'
     assert code.source == 'plot()' and code.outputs and code.metadata.tags == ['remove-input']
-    assert code.metadata.mystnb.image.alt == 'A'
+    assert code.metadata.figure[0] == 'A'
 
 
 def test_a_name_without_a_widget(hero):

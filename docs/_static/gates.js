@@ -358,6 +358,8 @@ const Gates = (() => {
   function press(preset) {
     const values = preset ? valuesOfPreset(preset) : {};
     if (!preset) for (const key of ofHold) values[key] = keys[key][0];
+    // what somebody has typed stays; only an example gives way to another
+    if (![usual, ...presets.map(o => o.text)].includes(state.text)) delete values.text;
     element('text').value = values.text ?? state.text;
     element('text').removeAttribute('aria-invalid');
     complain('');
