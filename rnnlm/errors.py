@@ -173,8 +173,9 @@ def collect(
             learn = chapter_learner(model)
             with learn.no_logging():
                 fit(learn, model)
-        rows = measure(learn)
-        table = pd.concat([table, rows.assign(model=model, seed=seed)], ignore_index=True)
+        rows = measure(learn).assign(model=model, seed=seed)
+        # an empty table would make floats of whole numbers
+        table = pd.concat([table, rows], ignore_index=True) if len(table) else rows
         part = path.with_suffix('.part')
         table.to_csv(part, index=False)
         part.replace(path)
