@@ -55,7 +55,8 @@ def test_the_stream_is_the_text():
     cut = round(len(words) * 0.75)
     train, valid = words_of(dls, dls.train), words_of(dls, dls.valid)
     assert train == words[: len(train)] and cut - 8 <= len(train) <= cut
-    assert valid == words[cut : cut + len(valid)] and len(words) - cut - 8 <= len(valid)
+    known = [o if o in dls.vocab else UNK for o in words[cut : cut + len(valid)]]
+    assert valid == known and len(words) - cut - 8 <= len(valid)
 
 
 def test_rows_go_on():
@@ -282,7 +283,7 @@ def test_a_survey_goes_on(tmp_path, monkeypatch):
     path = tmp_path / 'o.csv'
     survey(path, seeds=1)
     first = path.read_text()
-    n = sum(map(len, tried.values()))
+    n = sum(len(o) for o in tried.values() if len(o) > 1)
     assert len(made) == n + 1 + len(models)
     survey(path, seeds=1)
     assert len(made) == n + 1 + len(models) and path.read_text() == first
@@ -294,7 +295,7 @@ def test_a_survey_goes_on(tmp_path, monkeypatch):
 def test_the_stored_runs():
     "Each model from three seeds with what was chosen without the validation part"
     table = own_text()
-    best = chosen(table)
+    best = {model: settings[0] for model, settings in tried.items()} | chosen(table)
     final = table[table.part == 'validation'].set_index('model')
     assert (final.loc[models].groupby(level=0).seed.nunique() == 3).all()
     for model in models:
