@@ -530,7 +530,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/rnnlm', 'doc_host': '', 'g
                             'rnnlm.text._tokens': ('beyond/your_own_text.html#_tokens', 'rnnlm/text.py'),
                             'rnnlm.text.chosen': ('beyond/your_own_text.html#chosen', 'rnnlm/text.py'),
                             'rnnlm.text.load_fastai': ('beyond/your_own_text.html#load_fastai', 'rnnlm/text.py'),
-                            'rnnlm.text.own_text': ('beyond/your_own_text.html#own_text', 'rnnlm/text.py'),
                             'rnnlm.text.python_prose': ('beyond/your_own_text.html#python_prose', 'rnnlm/text.py'),
                             'rnnlm.text.stream_of': ('beyond/your_own_text.html#stream_of', 'rnnlm/text.py'),
                             'rnnlm.text.survey': ('beyond/your_own_text.html#survey', 'rnnlm/text.py'),

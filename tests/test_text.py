@@ -19,10 +19,8 @@ from rnnlm.awd_lstm import AWDLanguageModel
 from rnnlm.generation import continue_text
 from rnnlm.text import (
     KneserNey,
-    chosen,
     load_fastai,
     models,
-    own_text,
     python_prose,
     stream_of,
     survey,
@@ -290,15 +288,3 @@ def test_a_survey_goes_on(tmp_path, monkeypatch):
     survey(path, seeds=2)
     assert len(made) == n + 1 + 2 * len(models)
     assert path.read_text().startswith(first)
-
-
-def test_the_stored_runs():
-    "Each model from three seeds with what was chosen without the validation part"
-    table = own_text()
-    best = {model: settings[0] for model, settings in tried.items()} | chosen(table)
-    final = table[table.part == 'validation'].set_index('model')
-    assert (final.loc[models].groupby(level=0).seed.nunique() == 3).all()
-    for model in models:
-        assert set(zip(final.loc[model].rate, final.loc[model].drop)) == {best[model]}
-    assert len(final.loc[['5-gram']]) == 1
-    assert final.perplexity.between(10, 200).all()
