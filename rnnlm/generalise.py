@@ -283,10 +283,11 @@ dropout_2 = partial(LMModel7, n_hidden=64, n_layers=2, p=.2)
 tried = kinds | {
     'LMModel7, renamed, names from all words': Kind(span=784),
     'LMModel7, renamed every 64 words': Kind(span=64),
-    'LMModel7, renamed, dropout 0.2': Kind(net=dropout_2, span=784, names=(*ones,)),
+    'LMModel7, renamed, names from all words, dropout 0.2': Kind(net=dropout_2, span=784),
     'LMModel7, renamed, 30 % of rows kept': Kind(span=784, names=(*ones,), kept=.3),
     'pointer, renamed every 64 words': Kind(net=pointer, span=64),
     'Transformer, renamed, rate 0.003': Kind(**transformer, lr=3e-3, span=784),
+    'Transformer, renamed every 64 words, rate 0.003': Kind(**transformer, lr=3e-3, span=64),
 }
 ways = ['as it is', 'adapting', 'cache']
 # chosen on held-out text
