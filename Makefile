@@ -6,7 +6,7 @@ export OMP_NUM_THREADS ?= 1
 export PYTHONDONTWRITEBYTECODE = 1
 NOTEBOOKS := $(sort $(shell find nbs -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*'))
 # What needs no site: `make browser` runs the others.
-TESTS := $(filter-out tests/test_site.py %_browser.py,$(sort $(wildcard tests/test_*.py)))
+TESTS := tests/test_notebooks.py $(filter-out tests/test_notebooks.py tests/test_site.py %_browser.py,$(sort $(wildcard tests/test_*.py)))
 # Nothing waits without a limit: seconds for a cell of a notebook.
 export CELL_SECONDS ?= 600
 
@@ -25,12 +25,9 @@ help: ## This list
 reproduce: .venv/.made ## Train the chapter's three models and say whether its tables are reproduced
 	@$(BIN)/rnnlm_reproduce $(ARGS)
 
-test: .venv/.made ## Run every notebook from start to end, compare its outputs with the stored ones, then pytest
-	@echo 'Running $(words $(NOTEBOOKS)) notebooks, each in a process of its own, two at a time …'
-	@printf '%s\n' $(NOTEBOOKS) | xargs -P 2 -I{} sh -c \
-	  'start=$$(date +%s); if $(BIN)/python tests/drift.py {} >{}.log 2>&1; then echo "ok   {} $$(($$(date +%s)-start)) s"; rm {}.log; else cat {}.log; rm {}.log; echo "FAIL {}"; exit 1; fi'
-	@echo 'Running pytest, two halves side by side …'
-	@printf '%s\n' $(TESTS) | xargs -P 2 -n $$((($(words $(TESTS))+1)/2)) $(BIN)/pytest
+# Two at a time; ARGS='-k lstm' selects. Notebooks come first: they take longest, and the end is better balanced by small tests.
+test: .venv/.made ## Run every notebook and compare its outputs with the stored ones, and the tests of the module
+	@$(BIN)/pytest -n 2 --dist worksteal --durations 15 $(TESTS) $(ARGS)
 
 # Training is chaotic in its rounding: what passes here has to pass where a processor adds up in another order.
 elsewhere: ## Run `make test` with the rounding of an older processor
@@ -69,8 +66,8 @@ seeds: .venv/.made ## Write what the explorer of the seeds needs
 gates: .venv/.made ## Measure what "Inside the LSTM as you type" needs, after `make playground`: a minute
 	@$(BIN)/python -W ignore docs/gates/build.py
 
-browser: .venv/.made ## Try the built site in Chromium: pages, links, search, themes, playground, accessibility
-	@SITE_TEST=must $(BIN)/pytest tests/test_site.py $(wildcard tests/test_*_browser.py)
+browser: .venv/.made ## Try the built site in Chromium: pages, links, search, themes, playground, accessibility (AXE=kinds: of one page of each kind)
+	@SITE_TEST=must AXE=$(AXE) $(BIN)/pytest -n 2 --dist loadfile --durations 10 tests/test_site.py $(wildcard tests/test_*_browser.py) $(ARGS)
 
 playground: .venv/.made ## Train the playground's model anew and write its weights: ten seconds
 	@$(BIN)/python -c 'from rnnlm.playground import make_playground; print(make_playground())'
@@ -141,7 +138,6 @@ check: .venv/.made ## What must hold beside the tests: module, notebooks and REA
 	@$(MAKE) --no-print-directory style
 	@$(BIN)/python tests/in_sync.py
 	@$(MAKE) --no-print-directory wasm ARGS=--check
-	@$(MAKE) --no-print-directory docs
 	@$(BIN)/python tests/same_bytes.py
 
 clean: ## Remove what was made, but neither .venv nor results

@@ -29,7 +29,10 @@ def main(out):
     pages.main()
     options = ['-q', '-W', '--keep-going', '-E', '-j', '2', '-c', 'docs']
     doctrees = ['-d', str(pages.out / '.doctrees')]
-    return sphinx([*options, *doctrees, str(pages.out), str(out)])
+    status = sphinx([*options, *doctrees, str(pages.out), str(out)])
+    # what Sphinx builds again goes by it, but each build is a new one; it hashes our paths, too
+    (out / '.buildinfo').unlink(missing_ok=True)
+    return status
 
 
 if __name__ == '__main__':

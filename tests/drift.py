@@ -30,11 +30,11 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
-from jupyter_client import AsyncKernelManager
-from jupyter_client.kernelspec import KernelSpec
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from PIL import Image
+
+from kernels import Kernel
 
 limit = int(os.getenv('CELL_SECONDS', 600))  # of one cell
 images = ['image/png', 'image/svg+xml']
@@ -42,16 +42,6 @@ ansi = re.compile(r'\x1b\[[0-9;]*m')
 number = re.compile(
     r'(?<![\w.])[-+−]?(?:\d+(?:,\d{3})*(?:\.\d+)*\.?(?:e[-+]?\d+)?|(?:nan|inf)\b)', re.I
 )  # not the 5 of LMModel5
-
-
-class Kernel(AsyncKernelManager):
-    "A kernel of this interpreter, whichever others are installed"
-
-    kernel_spec = KernelSpec(
-        argv=[sys.executable, '-m', 'ipykernel_launcher', '-f', '{connection_file}'],
-        display_name='python3',
-        language='python',
-    )
 
 
 def asked(cell, name):
@@ -72,6 +62,7 @@ def rerun(nb, folder):
         timeout=limit,
         startup_timeout=300,
         kernel_manager_class=Kernel,
+        shutdown_kernel='immediate',
         extra_arguments=['--log-level=ERROR'],
         resources={'metadata': {'path': str(folder)}},
     )

@@ -1,8 +1,7 @@
-"""Build the site once more, and say whether the bytes are those of _docs.
+"""Build the site into _docs, and at the same time elsewhere, and say whether the bytes are the same.
 
-The second build is made from a copy of the sources in another folder, with other hash values of
-strings: what hangs on either, on the time or on an address in memory would differ. Run after
-`make docs`, as `make check` does."""
+The other build is made from a copy of the sources in another folder, with other hash values of
+strings: what depends on either, on the time or on an address in memory would differ."""
 
 import filecmp
 import os
@@ -27,22 +26,25 @@ def differing(one, other):
     return sorted(unlike | (files(one) ^ files(other)))
 
 
-def built_elsewhere(folder):
-    "The site, built from a copy of the sources in `folder`"
-    copy = folder / 'another place'
-    shutil.copytree(root, copy, ignore=shutil.ignore_patterns(*not_sources), symlinks=True)
-    env = os.environ | dict(PYTHONPATH=str(copy), PYTHONHASHSEED='1')
-    out = folder / 'site'
-    subprocess.run([sys.executable, 'docs/build.py', str(out)], cwd=copy, env=env, check=True)
-    return out
+def building(sources, out, **env):
+    "The process that builds the site of `sources` into `out`"
+    command = [sys.executable, 'docs/build.py', str(out)]
+    return subprocess.Popen(command, cwd=sources, env=os.environ | env)
 
 
 def main():
     site = root / '_docs'
-    if not (site / 'index.html').exists():
-        sys.exit('There is no site to compare with: make docs')
     with tempfile.TemporaryDirectory() as folder:
-        found = differing(site, built_elsewhere(Path(folder)))
+        copy = Path(folder) / 'another place'
+        other = Path(folder) / 'site'
+        shutil.copytree(root, copy, ignore=shutil.ignore_patterns(*not_sources), symlinks=True)
+        builds = [
+            building(root, site, PYTHONHASHSEED='0'),
+            building(copy, other, PYTHONHASHSEED='1', PYTHONPATH=str(copy)),
+        ]
+        if any([build.wait() for build in builds]):
+            sys.exit('The site could not be built')
+        found = differing(site, other)
         for name in found[:20]:
             print(f'Not the same in another build: {name}')
         if found:

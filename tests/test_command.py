@@ -35,6 +35,15 @@ def finished(tmp_path_factory):
 
 
 @pytest.fixture
+def opened(finished, tmp_path):
+    "A results folder that holds the printed run, with which the command begins, and nothing else"
+    begin = [o for o in Store(finished[0]).load() if o.name.startswith('Table 1')]
+    assert len(begin) == 1
+    Store(tmp_path).add(begin[0])
+    return tmp_path
+
+
+@pytest.fixture
 def reproduce(capfd):
     "The command, called in this process with its options by name, which saves the imports"
 
@@ -237,47 +246,43 @@ def of_group(pid, group):
 # Runs that are there already
 
 
-def test_the_references_own_seeds(tmp_path, reproduce):
+def test_the_references_own_seeds(opened, reproduce):
     "All 200 of them: each is compared with itself, and no others are left to compare with"
-    keep(tmp_path, 'LMModel5', reference('LMModel5'))
-    p = reproduce(models='LMModel5', seeds=200, out=tmp_path)
+    keep(opened, 'LMModel5', reference('LMModel5'))
+    p = reproduce(models='LMModel5', seeds=200, out=opened)
     assert p.status == 0, p.err
     assert '200 of 200 runs are done already' in p.out
     assert '200 of your runs agree with the stored run of the same seed' in p.out
-    data = verdict_in(tmp_path)
+    data = verdict_in(opened)
     assert data['reproduced'] is True and data['tables'][0]['own'] is None
     assert data['made_with']['moved'] == []
 
 
-def test_other_seeds_are_held_against_the_distribution(tmp_path, reproduce):
-    keep(tmp_path, 'LMModel5', stored('LMModel5', 16, first=7000))
-    p = reproduce(models='LMModel5', seeds=16, first_seed=7000, out=tmp_path)
+def test_other_seeds_are_held_against_the_distribution(opened, reproduce):
+    keep(opened, 'LMModel5', stored('LMModel5', 16, first=7000))
+    p = reproduce(models='LMModel5', seeds=16, first_seed=7000, out=opened)
     assert p.status == 0 and 'your 16 runs look like the reference' in p.out, p.out
-    data = verdict_in(tmp_path)
+    data = verdict_in(opened)
     assert data['tables'][0]['same_seed'] == {} and data['made_with']['moved'] == []
 
 
 @pytest.mark.parametrize('k, wrong', [(1, [1000, 1001, 1002, 1003]), (2, [1001]), (4, [1002])])
 @pytest.mark.parametrize('by', [0.004, 3.0])
-def test_wrong_runs_end_the_study_early(k, wrong, by, tmp_path, reproduce, monkeypatch):
+def test_wrong_runs_end_the_study_early(k, wrong, by, opened, reproduce, monkeypatch):
     "Four are stored; of the fifth to eighth none is trained once a look has found something wrong"
     monkeypatch.setattr('rnnlm.chapter.chapter_learner', no_training)
     runs = stored('LMModel5', 4)
     runs.loc[runs.seed.isin(wrong), 'valid_loss'] += by
-    keep(tmp_path, 'LMModel5', runs)
-    written = []
-    for _ in range(2):
-        p = reproduce(models='LMModel5', seeds=8, out=tmp_path, backend='sequential')
-        assert p.status == 1, p.err
-        seeds = '1 seed' if k == 1 else f'{k} seeds'
-        assert f'Stopped after {seeds} of each model: they are not what they should be.' in p.out
-        assert 'Table 1, LMModel5: NOT reproduced, because from seed' in p.out
-        assert 'Not reproduced: Table 1, LMModel5.' in p.out
-        assert 'All reproduced' not in p.out and verdict_in(tmp_path)['reproduced'] is False
-        assert verdict_in(tmp_path)['tables'][0]['runs'] == k
-        written.append([(tmp_path / o).read_bytes() for o in pages])
-    assert written[0] == written[1]
-    assert ET.parse(tmp_path / 'junit.xml').getroot().get('failures') == '1'
+    keep(opened, 'LMModel5', runs)
+    p = reproduce(models='LMModel5', seeds=8, out=opened, backend='sequential')
+    assert p.status == 1, p.err
+    seeds = '1 seed' if k == 1 else f'{k} seeds'
+    assert f'Stopped after {seeds} of each model: they are not what they should be.' in p.out
+    assert 'Table 1, LMModel5: NOT reproduced, because from seed' in p.out
+    assert 'Not reproduced: Table 1, LMModel5.' in p.out
+    assert 'All reproduced' not in p.out and verdict_in(opened)['reproduced'] is False
+    assert verdict_in(opened)['tables'][0]['runs'] == k
+    assert ET.parse(opened / 'junit.xml').getroot().get('failures') == '1'
 
 
 def test_wrong_runs_that_were_edited_in_the_file(finished, tmp_path, reproduce):
@@ -293,22 +298,22 @@ def test_wrong_runs_that_were_edited_in_the_file(finished, tmp_path, reproduce):
     assert 'It looks most like a known mistake: ' in p.out
 
 
-def test_a_seed_that_diverged_condemns_nothing(tmp_path, reproduce):
+def test_a_seed_that_diverged_condemns_nothing(opened, reproduce):
     runs = stored('LMModel5', 4)
     runs.loc[(runs.seed == 1001) & (runs.epoch > 3), ['train_loss', 'valid_loss']] = float('nan')
-    keep(tmp_path, 'LMModel5', runs)
-    p = reproduce(models='LMModel5', seeds=4, out=tmp_path)
+    keep(opened, 'LMModel5', runs)
+    p = reproduce(models='LMModel5', seeds=4, out=opened)
     assert p.status == 0 and 'All reproduced.' in p.out and 'Seed 1001 diverged.' in p.out
-    assert verdict_in(tmp_path)['tables'][0]['diverged'] == [1001]
+    assert verdict_in(opened)['tables'][0]['diverged'] == [1001]
 
 
-def test_a_variant_condemns_no_table(tmp_path, reproduce):
+def test_a_variant_condemns_no_table(opened, reproduce):
     "It has no table of its own, and too few stored runs to say whether it is itself"
-    keep(tmp_path, 'LMModel5: ReLU', stored('LMModel5: ReLU', 2, first=0))
-    keep(tmp_path, 'LMModel5', stored('LMModel5', 2, first=0))
-    p = reproduce(models='LMModel5: ReLU', seeds=2, first_seed=0, out=tmp_path)
+    keep(opened, 'LMModel5: ReLU', stored('LMModel5: ReLU', 2, first=0))
+    keep(opened, 'LMModel5', stored('LMModel5', 2, first=0))
+    p = reproduce(models='LMModel5: ReLU', seeds=2, first_seed=0, out=opened)
     assert p.status == 0 and 'LMModel5: ReLU: undecided, because there are too few' in p.out
-    p = reproduce(models='LMModel5: ReLU, LMModel5', seeds=2, first_seed=0, out=tmp_path)
+    p = reproduce(models='LMModel5: ReLU, LMModel5', seeds=2, first_seed=0, out=opened)
     assert p.status == 0 and 'Table 1, LMModel5: reproduced' in p.out
     assert (
         'Undecided: LMModel5: ReLU.' in p.out and p.out.count('Table 1, LMModel5: reproduced') == 1
