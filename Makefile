@@ -118,6 +118,7 @@ surveys: .venv/.made ## Make what the notebooks on readers and chaos show; each 
 
 beyond: .venv/.made ## Make what the notebooks of nbs/beyond show: all surveys there; each resumes, two hours in all
 	@for o in errors generation generalise text; do $(BIN)/python -W ignore -c "from rnnlm.$$o import survey; survey()"; done
+	@$(BIN)/python -W ignore -c 'from rnnlm.results import costs; costs()'
 
 benchmark: .venv/.made ## Time the chapter's code, ours and the floor side by side, and how cost grows: eight minutes on a quiet machine
 	@$(BIN)/rnnlm_benchmark --parts fits,lstms,imports,growth --out rnnlm/tables/benchmark.json

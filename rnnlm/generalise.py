@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['number_words', 'pointer', 'transformer', 'kinds', 'dropout_2', 'tried', 'ways', 'step', 'theta', 'share',
            'split_before', 'Renamed', 'rename_rows', 'Adapting', 'Cached', 'PointerLM', 'Kind', 'learner_of', 'train',
-           'score', 'read_in', 'run', 'survey', 'keep_runs']
+           'score', 'read_in', 'run', 'survey', 'summed', 'keep_runs']
 
 # %% ../nbs/beyond/04_generalise.ipynb #b3fbceed
+import math
 import time
 from copy import deepcopy
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from fastai.data.core import DataLoaders
+from scipy.stats import t
 from torch import LongTensor, Tensor, nn
 
 from .chapter import chapter_learner
@@ -337,6 +339,19 @@ def survey(
             found['kind'] = found.experiment.map(settings)
             found['way'] = [ways[int(o)] for o in found.epoch]
             keep_runs(found.drop(columns=['experiment', 'epoch']), path)
+
+def summed(
+    right:pd.Series, # Accuracy of each run
+    losses:pd.Series, # Loss of each
+    by_kind:pd.Series, # Mean accuracy by kind of word
+    size:int, # Parameters of the model
+) -> dict: # With the 95 % interval of the mean, `low` to `high`
+    "What a table says of the runs of a model"
+    n = len(right)
+    half = t.ppf(.975, n-1) * right.std() / n**.5
+    return dict(parameters=int(size), seeds=n, accuracy=right.mean(), sd=right.std(),
+                low=right.mean() - half, high=right.mean() + half,
+                perplexity=math.exp(losses.mean()), **by_kind)
 
 def keep_runs(
     found:pd.DataFrame, # Some runs, each whole
