@@ -15,11 +15,11 @@ export CELL_SECONDS ?= 600
 help: ## This list
 	@grep -hE '^[a-z0-9_]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
-.venv/.made: settings.ini setup.py pyproject.toml
+.venv/.made: settings.ini setup.py pyproject.toml .ci/install
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3,10))' || { echo 'Python 3.10 or newer is needed; name one: make PYTHON=python3.11 …'; exit 2; }
 	@echo 'Making .venv and installing what is needed (one to three minutes) …'
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+	@.ci/install
 	@touch $@
 
 reproduce: .venv/.made ## Train the chapter's three models and say whether its tables are reproduced
