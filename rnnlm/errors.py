@@ -162,7 +162,12 @@ def by_role(
     table.loc['all words'] = pd.Series(whole)
     return table.loc[[o for o in [*roles, 'all words'] if o in table.index]]
 
-# %% ../nbs/beyond/02_errors.ipynb #70457818
+# %% ../nbs/beyond/02_errors.ipynb #45d83429
+surveyed = {
+    'LMModel4': 'one RNN layer', 'LMModel5': 'two RNN layers', 'LMModel6': 'two LSTM layers',
+    'LMModel6: GRU': 'two GRU layers', 'LMModel7': 'regularised and tied',
+    'LMModel7: AWD-LSTM with a wide start': 'AWD-LSTM'}
+
 def trained(
     model:str, # `LMModel4` to `LMModel7`, or one of `rnnlm.chapter.variants`
     seed:int=0, # What the run is drawn from
@@ -174,12 +179,6 @@ def trained(
         with learn.no_bar(), learn.no_logging():
             fit(learn, model)
     return learn
-
-# %% ../nbs/beyond/02_errors.ipynb #45d83429
-surveyed = {
-    'LMModel4': 'one RNN layer', 'LMModel5': 'two RNN layers', 'LMModel6': 'two LSTM layers',
-    'LMModel6: GRU': 'two GRU layers', 'LMModel7': 'regularised and tied',
-    'LMModel7: AWD-LSTM with a wide start': 'AWD-LSTM'}
 
 def collect(
     measures:dict, # From the file of a frame to what makes its rows of a trained learner
