@@ -239,7 +239,8 @@ def _spelled(digits, lines):
                          'leave a blank between two numbers')
     number = int(digits.replace(',', ''))
     if not 1 <= number <= 9999 or number == 8000:
-        raise ValueError(f'prompt: the count has no {digits}; it goes from 1 to 9,999 without 8,000')
+        raise ValueError(f'prompt: the count has no {digits}; '
+                         'it goes from 1 to 9,999 without 8,000')
     return lines[number - 1 if number < 8000 else number - 2].split()
 
 def words_of(

@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import subprocess
+import sys
 from inspect import isgenerator
 
 import pytest
@@ -396,3 +398,13 @@ def test_the_command_says_what_is_wrong(capsys, prompt, options, said):
     status, out, err = called(capsys, prompt, **options)
     assert status == 2 and out == ''
     assert err.startswith(f'rnnlm_generate: {said}') and err.count('\n') == 1
+
+
+def test_the_command_from_a_shell():
+    "One line says what is wrong, and there is no traceback"
+    code = 'from rnnlm.generation import rnnlm_generate as go; go()'
+    command = [sys.executable, '-W', 'ignore', '-c', code, 'nine', '--beam', '2']
+    found = subprocess.run([*command, '--temperature', '1'], capture_output=True, text=True)
+    assert found.returncode == 2 and found.stdout == ''
+    assert found.stderr.startswith('rnnlm_generate: --beam: a search draws no words')
+    assert found.stderr.count('\n') == 1
