@@ -400,10 +400,11 @@ def test_the_command_says_what_is_wrong(capsys, prompt, options, said):
     assert err.startswith(f'rnnlm_generate: {said}') and err.count('\n') == 1
 
 
-def test_the_command_from_a_shell():
+def test_the_command_from_a_shell(tmp_path):
     "One line says what is wrong, and there is no traceback"
-    code = 'from rnnlm.generation import rnnlm_generate as go; go()'
-    command = [sys.executable, '-W', 'ignore', '-c', code, 'nine', '--beam', '2']
+    script = tmp_path / 'rnnlm_generate'
+    script.write_text('from rnnlm.generation import rnnlm_generate\nrnnlm_generate()\n')
+    command = [sys.executable, '-W', 'ignore', script, 'nine', '--beam', '2']
     found = subprocess.run([*command, '--temperature', '1'], capture_output=True, text=True)
     assert found.returncode == 2 and found.stdout == ''
     assert found.stderr.startswith('rnnlm_generate: --beam: a search draws no words')
