@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import subprocess
+import sys
 from inspect import isgenerator
 
 import pytest
@@ -99,12 +101,12 @@ def test_hardly_any_temperature():
 
 def test_draws_come_as_often_as_they_should():
     model = peaked(LMModel6(7, 16, 1))
-    drawn = continue_text(model, vocab, ['a b'] * 4000, 1, 1.5, top_k=4, seed=0)
+    drawn = continue_text(model, vocab, ['a b'] * 2000, 1, 1.5, top_k=4, seed=0)
     logits = model(numericalize(['a', 'b'], vocab)[None])[0, -1]
     wanted = probabilities(logits.detach(), 1.5, top_k=4)
     for word, p in zip(vocab, wanted.tolist()):
         # five standard deviations
-        assert abs(drawn.count(word) / 4000 - p) <= 5 * math.sqrt(p * (1 - p) / 4000)
+        assert abs(drawn.count(word) / 2000 - p) <= 5 * math.sqrt(p * (1 - p) / 2000)
 
 
 @pytest.mark.parametrize('way', [{}, dict(temperature=1.5), dict(temperature=2.0, top_p=0.8)])
@@ -396,3 +398,14 @@ def test_the_command_says_what_is_wrong(capsys, prompt, options, said):
     status, out, err = called(capsys, prompt, **options)
     assert status == 2 and out == ''
     assert err.startswith(f'rnnlm_generate: {said}') and err.count('\n') == 1
+
+
+def test_the_command_from_a_shell(tmp_path):
+    "One line says what is wrong, and there is no traceback"
+    script = tmp_path / 'rnnlm_generate'
+    script.write_text('from rnnlm.generation import rnnlm_generate\nrnnlm_generate()\n')
+    command = [sys.executable, '-W', 'ignore', script, 'nine', '--beam', '2']
+    found = subprocess.run([*command, '--temperature', '1'], capture_output=True, text=True)
+    assert found.returncode == 2 and found.stdout == ''
+    assert found.stderr.startswith('rnnlm_generate: --beam: a search draws no words')
+    assert found.stderr.count('\n') == 1
