@@ -154,6 +154,8 @@ def test_a_string_where_a_path_was_meant(tmp_path):
 def test_kinds():
     bad(TypeError, '^texts: each must be a string.* not bytes', [b'abc'])
     bad(TypeError, '^texts: each must be a string.* not int', [3])
+    bad(TypeError, '^texts: each must be a string.* not NoneType', None)
+    bad(TypeError, '^valid: each must be a string.* not NoneType', count, valid=None)
 
 
 @pytest.mark.parametrize('valid', [0, 1, -0.1, 1.5, True, float('nan')])
