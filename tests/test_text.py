@@ -17,16 +17,20 @@ from hypothesis import strategies as st
 import rnnlm.text as text
 from rnnlm.awd_lstm import AWDLanguageModel
 from rnnlm.generation import continue_text
+from rnnlm.tables import stored
 from rnnlm.text import (
     KneserNey,
+    choose,
+    drops,
     load_fastai,
     models,
+    network_probs,
     python_prose,
+    rates,
     stream_of,
     survey,
     text_dls,
     text_learner,
-    tried,
     word_tokens,
 )
 
@@ -150,6 +154,8 @@ def test_a_string_where_a_path_was_meant(tmp_path):
 def test_kinds():
     bad(TypeError, '^texts: each must be a string.* not bytes', [b'abc'])
     bad(TypeError, '^texts: each must be a string.* not int', [3])
+    bad(TypeError, '^texts: each must be a string.* not NoneType', None)
+    bad(TypeError, '^valid: each must be a string.* not NoneType', count, valid=None)
 
 
 @pytest.mark.parametrize('valid', [0, 1, -0.1, 1.5, True, float('nan')])
@@ -221,6 +227,40 @@ def test_training_and_export(model, tmp_path):
     assert said == continue_text(learn.model, dls.vocab, 'a i', 5)
 
 
+def test_how_likely_a_network_finds_each_word():
+    "In the order of the text: as the network's loss, and word by word for scores that never change"
+    dls = small(count, valid=0.25)
+    learn = text_learner('LMModel6', dls, width=8)
+    with learn.no_bar(), learn.no_logging():
+        loss = learn.validate()[0]
+    chances = network_probs(learn.model, dls.valid)
+    assert -chances.log().mean().item() == pytest.approx(loss, rel=1e-5)
+
+    class Same(torch.nn.Module):
+        scores = torch.arange(len(dls.vocab)) / 5
+
+        def reset(self):
+            pass
+
+        def forward(self, x):
+            return self.scores.expand(*x.shape, -1)
+
+    ids = stream_of(dls.valid)
+    expected = Same.scores.softmax(-1)[ids[1:]].double()
+    assert torch.allclose(network_probs(Same(), dls.valid), expected)
+    counted = KneserNey(stream_of(dls.train), len(dls.vocab), order=2)
+    assert counted.probs(ids).tolist() == [counted.prob(b, [a]) for a, b in zip(ids, ids[1:])]
+
+
+def test_rate_finder(tmp_path):
+    learn = text_learner('LMModel7', small(count * 9), 0.3, width=8)
+    learn.path = tmp_path
+    before = [o.clone() for o in learn.model.parameters()]
+    with learn.no_bar(), learn.no_logging():
+        assert 1e-7 < learn.lr_find(show_plot=False).valley < 10
+    assert all(torch.equal(a, b) for a, b in zip(before, learn.model.parameters(), strict=True))
+
+
 def test_no_such_model():
     with pytest.raises(ValueError, match='^model: .* is unknown; there are LMModel6'):
         text_learner('LMModel8', small(count))
@@ -269,22 +309,47 @@ def test_prose():
     assert letters > 0.85 * sum(not o.isspace() for o in ''.join(paragraphs))
 
 
-def test_a_survey_goes_on(tmp_path, monkeypatch):
+def test_the_best_of_each_list():
+    "First one list, then the other with what was best of the first"
+
+    def measure(drop, rate):
+        return abs(drop - 0.6) + abs(rate - (2e-2 if drop == 0.6 else 1e-2))
+
+    assert choose('LMModel7', measure) == dict(drop=0.6, rate=2e-2)
+    assert choose('LMModel6', lambda **o: 0.0) == dict(drop=0.0, rate=1e-2)
+
+
+def test_a_survey_goes_on(tmp_path, monkeypatch, capsys):
     made = []
 
-    def run(model, rate, drop, part, seed):
-        made.append((model, part))
-        row = dict(model=model, rate=rate, drop=drop, part=part, seed=seed)
-        return row | dict(valid_loss=rate + drop)
+    def run(model, part, seed, drop, rate):
+        made.append((model, part, drop, rate))
+        return dict(valid_loss=1 / 3 - rate - drop)
 
     monkeypatch.setattr(text, '_run', run)
     path = tmp_path / 'o.csv'
     survey(path, seeds=1)
     first = path.read_text()
-    n = sum(len(o) for o in tried.values() if len(o) > 1)
-    assert len(made) == n + 1 + len(models)
+    tried = sum(len(drops[o]) + len(rates) - 1 for o in models)
+    assert len(made) == 2 + tried + len(models)
+    assert [o[0] for o in made[:6]] == ['5-gram', '5-gram', *models]
+    assert made[-4:] == [(o, 'validation', max(drops[o]), max(rates)) for o in models]
+    assert len(capsys.readouterr().out.splitlines()) == len(made)
     survey(path, seeds=1)
-    assert len(made) == n + 1 + len(models) and path.read_text() == first
+    assert len(made) == 2 + tried + len(models) and path.read_text() == first
     survey(path, seeds=2)
-    assert len(made) == n + 1 + 2 * len(models)
+    assert len(made) == 2 + tried + 2 * len(models)
     assert path.read_text().startswith(first)
+
+
+def test_the_stored_survey():
+    "A first trial of each model; what has trained from other seeds is what its trials chose"
+    runs = stored('own_text.csv')
+    assert runs.python.nunique() == 1 and not runs.duplicated(list(runs)[:5]).any()
+    columns = ['model', 'drop', 'rate']
+    losses = runs[runs.part == 'held out'].set_index(columns).valid_loss
+    assert all((o, drops[o][0], rates[0]) in losses.index for o in models)
+    final = runs[(runs.part == 'validation') & (runs.model != '5-gram')]
+    for settings, _ in final.groupby(columns):
+        best = choose(settings[0], lambda model=settings[0], **o: losses[model, *o.values()])
+        assert settings[1:] == tuple(best.values())
