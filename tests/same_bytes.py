@@ -1,4 +1,4 @@
-"""Build the site into _docs, and at the same time elsewhere, and say whether the bytes are the same.
+"""Build the site into _docs and, at the same time, elsewhere, and compare the bytes.
 
 The other build is made from a copy of the sources in another folder, with other hash values of
 strings: what depends on either, on the time or on an address in memory would differ."""
