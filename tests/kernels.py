@@ -3,9 +3,11 @@ imported already. fastai is not among it, since it asks whether it is in a noteb
 anything of ours."""
 
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 from jupyter_client import AsyncKernelManager
@@ -15,6 +17,12 @@ from jupyter_client.provisioning import LocalProvisioner
 slow = ['torch', 'scipy.stats', 'sklearn.model_selection', 'matplotlib.pyplot', 'PIL.Image']
 forks = multiprocessing.get_context('forkserver')
 forks.set_forkserver_preload([*slow, 'IPython', 'ipykernel.kernelapp'])
+
+
+def end_with(parent):
+    "Wait for the end of the process that asked for this one, however it ends, and end all here"
+    multiprocessing.connection.wait([parent.sentinel])
+    os.killpg(os.getpid(), signal.SIGKILL)
 
 
 def serve(arguments, folder, env):
@@ -34,7 +42,8 @@ def serve(arguments, folder, env):
     pandas.options.display.max_columns = 20
     here = str(Path(__file__).parent)
     sys.path[:] = ['', *(o for o in sys.path if o not in ('', here))]
-    # whose end is the kernel's end, too
+    threading.Thread(target=end_with, args=[multiprocessing.parent_process()], daemon=True).start()
+    # with a parent named, it does not say how to reach it from a terminal
     launch_new_instance([*arguments, f'--IPKernelApp.parent_handle={os.getppid()}'])
 
 

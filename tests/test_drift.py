@@ -2,6 +2,8 @@
 
 import base64
 import io
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +16,7 @@ from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from drift import check, drift
+from processes import running, wait_for
 
 
 def printed(text, name='stdout'):
@@ -231,6 +234,17 @@ def alive(pid):
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def test_a_kernel_ends_with_who_asked_for_it(tmp_path):
+    "Even if that one is killed, and can't clean up"
+    code = 'import os, pathlib, time; pathlib.Path("pid").write_text(str(os.getpid()))'
+    path = notebook(tmp_path / 'long.ipynb', (f'{code}; time.sleep(600)',))
+    with running(sys.executable, Path(__file__).parent / 'drift.py', path) as p:
+        pid = int(wait_for(lambda: (tmp_path / 'pid').exists() and (tmp_path / 'pid').read_text()))
+        assert alive(pid)
+        os.kill(p.pid, signal.SIGKILL)
+        wait_for(lambda: not alive(pid), 30)
 
 
 @pytest.mark.parametrize('end', ['1', 'import os; os._exit(1)'])
