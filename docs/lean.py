@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 # Icons that icons.py draws, and Sphinx's search, in whose place is search.js
 unused = ('fontawesome.js', 'searchtools.js', 'language_data.js', 'searchindex.js')
-# Read by other programs: other sites' Sphinx, GitHub Pages, and the next build
+# Read by other programs: other sites' Sphinx and GitHub Pages; so are the pictures in cards/
 for_programs = {'objects.inv', '.nojekyll'}
 
 

@@ -116,7 +116,7 @@ def test_every_page_has_a_picture(tmp_path):
     assert max(map(len, found.values())) < 60_000
 
 
-def test_picture_is_the_same_each_time_and_shows_the_data(monkeypatch):
+def test_picture_is_the_same_each_time_and_shows_the_data(monkeypatch, tmp_path):
     "Twice the same bytes; other runs make another picture"
 
     def drawn(title):
@@ -126,6 +126,8 @@ def test_picture_is_the_same_each_time_and_shows_the_data(monkeypatch):
 
     first = drawn('How an LSTM remembers')
     assert first == drawn('How an LSTM remembers') != drawn('Dropout, four ways')
+    cards.draw(tmp_path, {'chapter/04_lstm': 'How an LSTM remembers'}, 'rnnlm')
+    assert first == (tmp_path / cards.name('chapter/04_lstm')).read_bytes()
     tables = importlib.import_module('rnnlm.tables')
     reference = tables.reference
 
