@@ -118,7 +118,7 @@ def tags(page, at):
 
 def draw(out, titles, project):
     "A picture for each page of `titles` that has none yet in the folder `out`"
-    (Path(out) / '_static/cards').mkdir(exist_ok=True)
+    (Path(out) / '_static/cards').mkdir(parents=True, exist_ok=True)
     todo = {Path(out) / name(page): title for page, title in sorted(titles.items())}
     todo = {path: title for path, title in todo.items() if not path.exists()}
     if todo:

@@ -211,8 +211,8 @@ def described(app, page, template, context, doctree):
 
 
 def previews(app, error):
-    "A picture of each page for those who are sent a link to it"
-    if error is None:
+    "A picture of each page for those who are sent a link to it, if the site has an address"
+    if error is None and repository.site():
         cards.draw(app.outdir, {o: title(app, o) for o in app.env.found_docs}, project)
 
 
@@ -246,4 +246,5 @@ def setup(app):
     # after the theme, which calls the home page by its title
     app.connect('html-page-context', described, priority=900)
     app.connect('build-finished', originals)
-    app.connect('build-finished', previews)
+    # after lean.py has removed what no page shows, since these are for other programs
+    app.connect('build-finished', previews, priority=960)

@@ -11,8 +11,8 @@ from urllib.parse import unquote
 
 # Icons that icons.py draws, and Sphinx's search, in whose place is search.js
 unused = ('fontawesome.js', 'searchtools.js', 'language_data.js', 'searchindex.js')
-# Read by other programs: other sites' Sphinx, GitHub Pages, and the next build
-for_programs = {'objects.inv', '.nojekyll', '.buildinfo'}
+# Read by other programs: other sites' Sphinx and GitHub Pages; so are the pictures in cards/
+for_programs = {'objects.inv', '.nojekyll'}
 
 
 def without_unused(text):
@@ -66,7 +66,8 @@ def orphans(out):
         new = mentioned(todo.pop(), files) - found
         found |= new
         todo |= new
-    return sorted(o for o in files - found if o.name not in for_programs)
+    found |= {o for o in files if o.name in for_programs or o.parent.name == 'cards'}
+    return sorted(files - found)
 
 
 def sweep(app, error):

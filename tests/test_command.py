@@ -274,14 +274,18 @@ def test_wrong_runs_end_the_study_early(k, wrong, by, opened, reproduce, monkeyp
     runs = stored('LMModel5', 4)
     runs.loc[runs.seed.isin(wrong), 'valid_loss'] += by
     keep(opened, 'LMModel5', runs)
-    p = reproduce(models='LMModel5', seeds=8, out=opened, backend='sequential')
-    assert p.status == 1, p.err
-    seeds = '1 seed' if k == 1 else f'{k} seeds'
-    assert f'Stopped after {seeds} of each model: they are not what they should be.' in p.out
-    assert 'Table 1, LMModel5: NOT reproduced, because from seed' in p.out
-    assert 'Not reproduced: Table 1, LMModel5.' in p.out
-    assert 'All reproduced' not in p.out and verdict_in(opened)['reproduced'] is False
-    assert verdict_in(opened)['tables'][0]['runs'] == k
+    written = []
+    for _ in range(2):
+        p = reproduce(models='LMModel5', seeds=8, out=opened, backend='sequential')
+        assert p.status == 1, p.err
+        seeds = '1 seed' if k == 1 else f'{k} seeds'
+        assert f'Stopped after {seeds} of each model: they are not what they should be.' in p.out
+        assert 'Table 1, LMModel5: NOT reproduced, because from seed' in p.out
+        assert 'Not reproduced: Table 1, LMModel5.' in p.out
+        assert 'All reproduced' not in p.out and verdict_in(opened)['reproduced'] is False
+        assert verdict_in(opened)['tables'][0]['runs'] == k
+        written.append([(opened / o).read_bytes() for o in pages])
+    assert written[0] == written[1]
     assert ET.parse(opened / 'junit.xml').getroot().get('failures') == '1'
 
 

@@ -7,7 +7,9 @@ import pytest
 from drift import check
 
 root = Path(__file__).parent.parent
-paths = [o for o in sorted(root.glob('nbs/**/*.ipynb')) if '.ipynb_checkpoints' not in o.parts]
+# those of the replication take longest: they come first, so that none is left alone at the end
+found = sorted(root.glob('nbs/**/*.ipynb'), reverse=True)
+paths = [o for o in found if '.ipynb_checkpoints' not in o.parts]
 
 
 @pytest.mark.parametrize('path', [o.relative_to(root).as_posix() for o in paths])

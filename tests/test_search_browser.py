@@ -34,7 +34,7 @@ expected = [
     ('backward pass of the lstm', 'chapter/04b_lstm_backward', 1),
     ('multilayer rnn', 'chapter/02_multilayer_rnn', 1),
     ('truncated backpropagation', 'chapter/02_multilayer_rnn', 1),
-    ('human numbers', 'chapter/01_data', 1),
+    ('human numbers', 'chapter/01_data', 2),  # after its own page of the reference
     ('questionaire', 'chapter/11_questionnaire', 1),
     ('errata', 'chapter/12_errata', 1),
     ('sampling temperature', 'beyond/03_generation', 1),

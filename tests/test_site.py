@@ -227,7 +227,7 @@ at_any_width = [
     'target-size',
 ]
 # One page of each kind is looked at with all rules at all widths in both themes, the others at 1280
-# and at 380 pixels, or, with AXE=kinds, not at all, which takes a third of the time.
+# and at 380 pixels, or, with AXE=kinds, not at all.
 kinds = {f'{o}.html' for o in ('index', 'chapter/07_ar_tar', 'api/gru', 'playground', 'search')}
 # What would move: elements with an animation, a transition or smooth scrolling
 moving = """() => {
