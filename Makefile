@@ -10,7 +10,7 @@ TESTS := tests/test_notebooks.py $(filter-out tests/test_notebooks.py tests/test
 # Nothing waits without a limit: seconds for a cell of a notebook.
 export CELL_SECONDS ?= 600
 
-.PHONY: help reproduce test mutants style notebooks readme docs serve wasm seeds gates browser playground hooks elsewhere reference variants same_seed null capsule capsule_draft capsule_survey golden table3 surveys benchmark newest check clean
+.PHONY: help reproduce test mutants style notebooks readme docs serve wasm seeds gates browser playground hooks elsewhere reference variants same_seed null capsule capsule_draft capsule_survey golden table3 surveys beyond benchmark newest check clean
 
 help: ## This list
 	@grep -hE '^[a-z0-9_]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -113,8 +113,11 @@ golden: .venv/.made ## Make rnnlm/tables/golden.csv anew: how far the golden run
 table3: .venv/.made ## Go on looking for the state of Table 3 for an hour; it resumes
 	@$(BIN)/python -W ignore -c 'from rnnlm.table3 import search; search(seconds=3600)'
 
-surveys: .venv/.made ## Make what the notebooks on readers, chaos and errors show; each resumes, an hour in all
-	@for o in readers chaos errors; do $(BIN)/python -W ignore -c "from rnnlm.$$o import survey; survey()"; done
+surveys: .venv/.made ## Make what the notebooks on readers and chaos show; each resumes
+	@for o in readers chaos; do $(BIN)/python -W ignore -c "from rnnlm.$$o import survey; survey()"; done
+
+beyond: .venv/.made ## Make what the notebooks of nbs/beyond show: all surveys there; each resumes, two hours in all
+	@for o in errors generalise; do $(BIN)/python -W ignore -c "from rnnlm.$$o import survey; survey()"; done
 
 benchmark: .venv/.made ## Time the chapter's code, ours and the floor side by side, and how cost grows: eight minutes on a quiet machine
 	@$(BIN)/rnnlm_benchmark --parts fits,lstms,imports,growth --out rnnlm/tables/benchmark.json
