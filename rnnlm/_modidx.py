@@ -251,6 +251,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/rnnlm', 'doc_host': '', 'g
                                   'rnnlm.generalise.run': ('beyond/generalise.html#run', 'rnnlm/generalise.py'),
                                   'rnnlm.generalise.score': ('beyond/generalise.html#score', 'rnnlm/generalise.py'),
                                   'rnnlm.generalise.split_before': ('beyond/generalise.html#split_before', 'rnnlm/generalise.py'),
+                                  'rnnlm.generalise.summed': ('beyond/generalise.html#summed', 'rnnlm/generalise.py'),
                                   'rnnlm.generalise.survey': ('beyond/generalise.html#survey', 'rnnlm/generalise.py'),
                                   'rnnlm.generalise.train': ('beyond/generalise.html#train', 'rnnlm/generalise.py')},
             'rnnlm.generation': {'rnnlm.generation.continue_text': ('beyond/generation.html#continue_text', 'rnnlm/generation.py')},
