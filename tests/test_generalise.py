@@ -179,6 +179,19 @@ def test_the_pointer_copies_from_the_batch_before():
     assert model(later)[0].exp()[0, 0, 7] < 1e-6
 
 
+def test_a_transformer_remembers_the_batches_before():
+    torch.manual_seed(0)
+    model = kinds['Transformer'].net(30).eval()
+    x = torch.randint(0, 30, (3, 16))
+    model.reset()
+    whole = model(x)[0]
+    model.reset()
+    pieces = torch.cat([model(o)[0] for o in x.split(4, 1)], 1)
+    assert torch.allclose(whole, pieces, atol=1e-5)
+    model.reset()
+    assert not torch.allclose(model(x[:, 12:])[0], whole[:, 12:], atol=1e-2)
+
+
 def test_sizes():
     sizes = {o: sum(p.numel() for p in kinds[o].net(30).parameters()) for o in kinds}
     assert sizes['LMModel7'] == 68_510
