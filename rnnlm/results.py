@@ -49,7 +49,7 @@ def costs(
 # %% ../nbs/beyond/07_results.ipynb #7e5a0008
 def overview() -> pd.DataFrame: # By `model` and `reads`, the best first
     """Each model's parameters, seeds, mean accuracy with its standard deviation and the 95 %
-    interval of the mean, perplexity, accuracy by kind of word, seconds of an epoch"""
+    interval of the mean, perplexity, accuracy by kind of word, core seconds of an epoch"""
     sorted_errors = errors().groupby(['model', 'role']).accuracy.mean().unstack()
     rows = {}
     for model in surveyed:
@@ -69,5 +69,5 @@ def overview() -> pd.DataFrame: # By `model` and `reads`, the best first
             rows.setdefault((kind, way), made)
     table = pd.DataFrame(rows).T.rename_axis(['model', 'reads'])
     epochs = stored('costs.csv').groupby('model').seconds.median()
-    table['seconds an epoch'] = table.index.get_level_values('model').map(epochs)
+    table['seconds'] = table.index.get_level_values('model').map(epochs)
     return table.sort_values('accuracy', ascending=False).astype(dict(parameters=int, seeds=int))

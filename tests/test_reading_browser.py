@@ -131,8 +131,7 @@ def test_paper_unfolds_everything_and_the_screen_folds_again():
     assert sheets(pdf) > sheets(on(printed, deaf)) > 5
 
 
-@pytest.mark.parametrize('width', [1280, 380])
-def test_no_cell_of_a_lesson_scrolls(width):
+def test_no_cell_of_a_lesson_scrolls():
     "Code never; what it prints never; tables of a screen's width not, where there is a screen"
     scrolling = """() => {
       for (const o of document.querySelectorAll('details')) o.open = true;
@@ -145,10 +144,11 @@ def test_no_cell_of_a_lesson_scrolls(width):
         found = {}
         for name in lessons:
             page, bad = await opened(context, (site / name).as_uri(), 'file://')
-            await page.set_viewport_size(dict(width=width, height=900))
-            await page.wait_for_timeout(200)
-            if said := await page.evaluate(scrolling):
-                found[name] = said
+            for width in (1280, 380):
+                await page.set_viewport_size(dict(width=width, height=900))
+                await page.wait_for_timeout(200)
+                if said := await page.evaluate(scrolling):
+                    found[f'{name} at {width}'] = said
             await page.close()
         return found
 
