@@ -54,15 +54,16 @@ def roles_of(
 # %% ../nbs/beyond/02_errors.ipynb #e2c0ead1
 def _all_of(model):
     "What each module of `model` has, by module; the tensors themselves are not copied"
-    return {m: (dict(vars(m)), dict(m._buffers)) for m in model.modules()}
+    return {m: (dict(vars(m)), dict(m.named_buffers(recurse=False))) for m in model.modules()}
 
 def _put_back(had):
     "Undo what has been assigned since `_all_of`"
     for module, (attributes, buffers) in had.items():
-        module._buffers.clear()
-        module._buffers.update(buffers)
         vars(module).clear()
         vars(module).update(attributes)
+        # those that it has now, of which some may have been `None`, and those that it had
+        for name in {**dict(module.named_buffers(recurse=False)), **buffers}:
+            setattr(module, name, buffers.get(name))
 
 class Reading:
     "A text that `model` reads from zeros, batch by batch; its own mode and state stay as they were"
