@@ -139,6 +139,15 @@ def test_adapting_learns_and_forgets():
     assert all(torch.equal(a, b) for a, b in zip(start, model.parameters()))
 
 
+def test_adapting_learns_what_came_next():
+    torch.manual_seed(0)
+    adapting = Adapting(LMModel7(30, 16, 2, 0.0), 0.05)
+    x = torch.tensor([[1, 2] * 8])
+    for _ in range(20):
+        logits = adapting(x)
+    assert logits.argmax(-1).tolist() == [[2, 1] * 8]
+
+
 def test_a_cache_of_one_word():
     "After the same state the cache expects the same word, with all of its share"
 
