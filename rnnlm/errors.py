@@ -237,7 +237,7 @@ def _by_place(learn):
 def survey(
     seeds:int=16, # Runs of each model
 ):
-    "Make the tables of `errors`, or go on with them: about 40 minutes for 16 seeds"
+    "Make the tables of `errors`, or go on with them: about 40 minutes of one core for 16 seeds"
     collect({'rnnlm/tables/errors.csv': _by_role, 'rnnlm/tables/thousands.csv': _by_thousand,
              'rnnlm/tables/places.csv': _by_place}, seeds)
     collect({'rnnlm/tables/spread.csv': _by_role}, seeds, ['LMModel6', 'LMModel7'], spread_dls)

@@ -220,7 +220,7 @@ def _counted(learn):
 def survey(
     seeds:int=16, # Runs of each model
 ):
-    "Make the table of `counting`, or go on with it: about 40 minutes for 16 seeds"
+    "Make the table of `counting`, or go on with it: half an hour of one core for 16 seeds"
     collect({'rnnlm/tables/counting.csv': _counted}, seeds)
 
 def counting() -> pd.DataFrame: # `model, seed, start, right`
