@@ -38,6 +38,7 @@ class Attention(nn.Module):
         place = torch.arange(context.shape[1], device=h.device)
         back = place[-h.shape[1]:, None] - place
         far = self.distance[back.clamp_min(0)]
+        # how well each word fits, and how well its distance fits
         scores = query @ key.transpose(2, 3) + torch.einsum('bhtd,tjd->bhtj', query, far)
         scores = (scores / query.shape[-1]**.5).masked_fill(back < 0, -1e9)
         mixed = self.drop(scores.softmax(-1)) @ value
@@ -91,7 +92,7 @@ class TransformerLM(nn.Module):
 
     def forward(self,
         x:LongTensor, # Token ids, bs × sl of at most 16
-    ) -> tuple[Tensor,Tensor,Tensor]: # Logits, bs × sl × vocab_sz; and activations, twice
+    ) -> tuple[Tensor,Tensor,Tensor]: # Logits, bs × sl × vocab_sz; activations, twice
         "Logits of the next word at every step"
         h = self.drop(self.i_h(x) * self.i_h.weight.shape[1]**.5)
         seen = self.seen
