@@ -116,7 +116,7 @@ table3: .venv/.made ## Go on looking for the state of Table 3 for an hour; it re
 surveys: .venv/.made ## Make what the notebooks on readers and chaos show; each resumes
 	@for o in readers chaos; do $(BIN)/python -W ignore -c "from rnnlm.$$o import survey; survey()"; done
 
-beyond: .venv/.made ## Make what the notebooks of nbs/beyond show: all surveys there; each resumes, two hours in all
+beyond: .venv/.made ## Make what the notebooks of nbs/beyond show: all surveys there; each resumes, three hours of one core in all
 	@for o in errors generation generalise text; do $(BIN)/python -W ignore -c "from rnnlm.$$o import survey; survey()"; done
 	@$(BIN)/python -W ignore -c 'from rnnlm.results import costs; costs()'
 
