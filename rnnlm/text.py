@@ -292,7 +292,7 @@ def survey_dls(
 def network_probs(
     model, # A language model with `reset()`
     loader:StreamLoader, # Batches of a running text
-) -> Tensor: # One for each word, in the order of `KneserNey.probs(stream_of(loader))`
+) -> Tensor: # One for each word, as `KneserNey.probs` has them for `stream_of(loader)`
     "How likely a network finds each word; it begins every row of the batch without a memory"
     read, chances = Reading(model), []
     for xb, yb in loader.ordered():
