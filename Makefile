@@ -67,7 +67,7 @@ gates: .venv/.made ## Measure what "Inside the LSTM as you type" needs, after `m
 	@$(BIN)/python -W ignore docs/gates/build.py
 
 browser: .venv/.made ## Try the built site in Chromium: pages, links, search, themes, playground, accessibility (AXE=kinds: of one page of each kind)
-	@SITE_TEST=must AXE=$(AXE) $(BIN)/pytest -n 2 --dist loadfile --durations 10 tests/test_site.py $(wildcard tests/test_*_browser.py) $(ARGS)
+	@SITE_TEST=must AXE=$(AXE) $(BIN)/pytest -n 3 --dist loadfile --durations 10 tests/test_site.py $(wildcard tests/test_*_browser.py) $(ARGS)
 
 playground: .venv/.made ## Train the playground's model anew and write its weights: ten seconds
 	@$(BIN)/python -c 'from rnnlm.playground import make_playground; print(make_playground())'
