@@ -19,7 +19,7 @@ from torch import Generator, Tensor
 
 from .checks import check_counts, check_sizes, is_number
 from .data import human_numbers, numericalize
-from .errors import Reading, collect, predictions
+from .errors import Reading, collect, predictions, run_tables
 from .playground import load_weights, max_words
 from .tables import stored
 
@@ -220,8 +220,8 @@ def _counted(learn):
 def survey(
     seeds:int=16, # Runs of each model
 ):
-    "Make the table of `counting`, or go on with it: half an hour of one core for 16 seeds"
-    collect({'rnnlm/tables/counting.csv': _counted}, seeds)
+    "Make the table of `counting`, and those of `errors` of the same runs; it goes on if stopped"
+    collect(run_tables | {'rnnlm/tables/counting.csv': _counted}, seeds)
 
 def counting() -> pd.DataFrame: # `model, seed, start, right`
     "How far each model in `rnnlm.errors.surveyed` counts, for several seeds"
