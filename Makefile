@@ -6,14 +6,13 @@ export LOCKED
 BIN := $(VENV)/bin
 # One thread a process: two processes train faster than one on two threads, and a run is the same wherever it is made.
 export OMP_NUM_THREADS ?= 1
-export PYTHONDONTWRITEBYTECODE = 1
 NOTEBOOKS := $(sort $(shell find nbs -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*'))
 # What needs no site: `make browser` runs the others.
 TESTS := tests/test_notebooks.py $(filter-out tests/test_notebooks.py tests/test_site.py %_browser.py,$(sort $(wildcard tests/test_*.py)))
 # Nothing waits without a limit: seconds for a cell of a notebook.
 export CELL_SECONDS ?= 600
 
-.PHONY: help reproduce lock test mutants style notebooks readme docs serve wasm seeds gates browser playground hooks elsewhere reference variants same_seed null capsule capsule_draft capsule_survey golden table3 surveys beyond benchmark newest check clean
+.PHONY: help reproduce lock test mutants style notebooks readme docs serve wasm seeds gates browser playground hooks elsewhere reference variants same_seed null capsule capsule_draft capsule_survey golden table3 surveys beyond benchmark newest package from_nothing check clean
 
 help: ## This list
 	@grep -hE '^[a-z0-9_]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -131,6 +130,12 @@ beyond: $(VENV)/.made ## Make what the notebooks of nbs/beyond show: all surveys
 
 benchmark: $(VENV)/.made ## Time the chapter's code, ours and the floor side by side, and how cost grows: eight minutes on a quiet machine
 	@$(BIN)/rnnlm_benchmark --parts fits,lstms,imports,growth --out rnnlm/tables/benchmark.json
+
+package: $(VENV)/.made ## Build the package and use it as a stranger would; ARGS='--resolution lowest-direct' or '--python python3.13'
+	@$(BIN)/python tests/package.py $(ARGS)
+
+from_nothing: $(VENV)/.made ## Time the way from a fresh clone to the verdict, installed by pip and by uv in turns: ten minutes
+	@$(BIN)/python .ci/from_nothing $(ARGS)
 
 # In an environment of its own, against the bounds in settings.ini: pip says that they are passed, and goes on.
 NEWEST ?= torch fastai fastcore

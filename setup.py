@@ -20,7 +20,7 @@ setup(
     license='Apache-2.0',
     keywords=cfg['keywords'],
     packages=['rnnlm', 'rnnlm.replicate'],
-    package_data={'rnnlm': ['tables/*'], 'rnnlm.replicate': ['*.html', '*.md']},
+    package_data={'rnnlm': ['py.typed', 'tables/*'], 'rnnlm.replicate': ['*.html', '*.md']},
     python_requires='>=' + cfg['min_python'],
     install_requires=cfg['requirements'].split(),
     extras_require={
@@ -33,6 +33,7 @@ setup(
         'nbdev': [f"{cfg['lib_name']}={cfg['lib_name']}._modidx:d"],
     },
     classifiers=['Development Status :: 4 - Beta', f"Intended Audience :: {cfg['audience']}",
-                 'Programming Language :: Python :: 3',
+                 *(f'Programming Language :: Python :: 3.{minor}' for minor in (10, 11, 12, 13)),
+                 'Typing :: Typed',
                  'Topic :: Scientific/Engineering :: Artificial Intelligence'],
 )

@@ -198,7 +198,9 @@ def docstring(app, what, name, obj, options, lines):
         at = module.explained(module.assigned[rest].lineno)
     else:
         obj = getattr(obj, 'fget', None) or obj  # of a property
-        text, raised = errors.match('\n'.join(lines).strip()).groups()
+        # the section that rnnlm/__init__.py adds says what the fields below say
+        text = '\n'.join(lines).partition('\n\nParameters\n')[0]
+        text, raised = errors.match(text.strip()).groups()
         said, returns = params(obj) if callable(obj) else ({}, None)
         as_rst = functools.partial(rst, here=module.name, own=arguments(obj))
         out = [as_rst(sentence(text)), '']

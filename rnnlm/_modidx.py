@@ -120,6 +120,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/rnnlm', 'doc_host': '', 'g
                               'rnnlm.checks.check_twin': ('replication/checks.html#check_twin', 'rnnlm/checks.py'),
                               'rnnlm.checks.check_weights': ('replication/checks.html#check_weights', 'rnnlm/checks.py'),
                               'rnnlm.checks.is_number': ('replication/checks.html#is_number', 'rnnlm/checks.py')},
+            'rnnlm.command_line': { 'rnnlm.command_line.command': ('replication/command_line.html#command', 'rnnlm/command_line.py'),
+                                    'rnnlm.command_line.parser_of': ('replication/command_line.html#parser_of', 'rnnlm/command_line.py')},
             'rnnlm.commands': { 'rnnlm.commands.as_verdict': ('replication/commands.html#as_verdict', 'rnnlm/commands.py'),
                                 'rnnlm.commands.came_back': ('replication/commands.html#came_back', 'rnnlm/commands.py'),
                                 'rnnlm.commands.check_writable': ('replication/commands.html#check_writable', 'rnnlm/commands.py'),

@@ -17,7 +17,7 @@ from processes import call, running, time_limit, wait_for  # noqa: F401
 here = Path(__file__).parent
 listed = load()
 # the others are empty, or made by nbdev
-without = ['__init__', '_modidx', 'replicate.__init__']
+without = ['_modidx', 'replicate.__init__']
 
 
 def modules():
