@@ -6,8 +6,10 @@ fork of a process that has imported PyTorch and fastai already, which saves most
 
 What was tried is kept in a JSON file, results/mutants.json by default, under a hash of the mutant,
 its module and its test files: the same command goes on where it was interrupted, and tries again
-only what has changed. The status is 0 if at least 95 % of the mutants died, 1 if fewer did, and 2
-if there is nothing to try: an entry does not fit its module, or a test fails without it."""
+only what has changed. After all mutants, a summary goes to docs/mutants.json, for the site. The
+status is 0 if at least 95 % of the mutants died by an assertion and the list says why each survivor
+survives, 1 if not, and 2 if there is nothing to try: an entry does not fit its module, or a test
+fails without it."""
 
 import argparse
 import hashlib
@@ -32,7 +34,7 @@ import yaml
 root = Path(__file__).parent.parent
 entries = Path(__file__).parent / 'mutants.yaml'
 limit = 180  # seconds; who takes longer hangs
-enough = 0.95  # of the mutants have to die
+enough = 0.95  # of the mutants have to die by an assertion
 by_assertion = ('AssertionError', 'nothing was raised')
 
 
@@ -341,7 +343,23 @@ def table(
     lines.append(
         f'{n} mutants: {dead} died ({100 * dead / n:.0f} %), {asserted} of them by an assertion'
     )
-    return '\n'.join(lines), dead >= enough * n
+    unexplained = [m for m, o in found.items() if not o['died'] and not m.why]
+    return '\n'.join(lines), asserted >= enough * n and not unexplained
+
+
+def summary(
+    found,  # What was found, by mutant
+):
+    "What the site says of it"
+    return dict(
+        date=time.strftime('%Y-%m-%d', time.gmtime()),
+        python=sys.version.split()[0],
+        modules=len({m.module for m in found}),
+        tried=len(found),
+        died=sum(o['died'] for o in found.values()),
+        by_assertion=sum(o['kind'] in by_assertion for o in found.values()),
+        survivors={str(m): m.why for m, o in found.items() if not o['died']},
+    )
 
 
 def check(
@@ -351,6 +369,7 @@ def check(
     out=None,  # JSON file that keeps what was found; none by default
     package='rnnlm',
     limit=limit,
+    summary_to=None,  # JSON file for what the site says of it; none by default
 ):
     "Try all mutants and print what was found; the exit status"
     bad = list(misfits(mutants, root, package))
@@ -389,8 +408,11 @@ def check(
             for i, (m, one, _) in enumerate(found, 1):
                 results[m] = one
                 print(f'{i} of {len(mutants)}, {m}: {line(one)}', flush=True)
-    text, ok = table({m: results[m] for m in mutants})
+    results = {m: results[m] for m in mutants}
+    text, ok = table(results)
     print(text)
+    if summary_to:
+        summary_to.write_text(json.dumps(summary(results), indent=1) + '\n', encoding='utf-8')
     return 0 if ok else 1
 
 
@@ -413,7 +435,9 @@ def main():
     mutants = [m for m in load() if options.module in (None, m.module)]
     warm()
     try:
-        return check(mutants, jobs=max(options.jobs, 1), out=options.out)
+        summary_to = None if options.module else root / 'docs' / 'mutants.json'
+        jobs = max(options.jobs, 1)
+        return check(mutants, jobs=jobs, out=options.out, summary_to=summary_to)
     except KeyboardInterrupt:
         print(f'\nInterrupted: what was tried is in {options.out}', file=sys.stderr)
         return 130

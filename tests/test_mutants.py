@@ -90,21 +90,34 @@ def test_kinds_of_failures():
     assert kind_of('collection failure', 'E   ImportError: x\n') == 'ImportError: x'
 
 
-@pytest.mark.parametrize('survivors, ok', [(1, True), (2, False)])
-def test_the_last_line(survivors, ok):
+@pytest.mark.parametrize(
+    'survivors, crashes, why, ok',
+    [
+        (0, 0, '', True),
+        (0, 1, '', True),
+        (0, 2, '', False),
+        (1, 0, '', False),
+        (1, 0, 'it is only slower', True),
+        (1, 1, 'it is only slower', False),
+    ],
+)
+def test_the_last_line(survivors, crashes, why, ok):
+    "Of 20, 19 have to die by an assertion, and a survivor has to say why"
     found = {}
     for i in range(20):
         died = i >= survivors
-        kind = '' if not died else 'AssertionError' if i % 2 else 'KeyError: 1'
-        m = Mutant('lstm' if i % 2 else 'gru', str(i), '', ('test_lstm.py',))
+        kind = '' if not died else 'KeyError: 1' if i >= 20 - crashes else 'AssertionError'
+        m = Mutant('lstm' if i % 2 else 'gru', str(i), '', ('test_lstm.py',), '' if died else why)
         found[m] = dict(died=died, kind=kind, test='', seconds=1)
     text, enough = table(found)
-    asserted = 10 - survivors // 2
-    share = '95' if survivors == 1 else '90'
+    died, asserted = 20 - survivors, 20 - survivors - crashes
     assert text.splitlines()[-1] == (
-        f'20 mutants: {20 - survivors} died ({share} %), {asserted} of them by an assertion'
+        f'20 mutants: {died} died ({5 * died} %), {asserted} of them by an assertion'
     )
     assert enough is ok and text.count('SURVIVED') == survivors
+    said = mutants.summary(found)
+    assert (said['tried'], said['died'], said['by_assertion']) == (20, died, asserted)
+    assert list(said['survivors'].values()) == [why] * survivors and said['modules'] == 2
 
 
 # the runner, in a package that is made up
