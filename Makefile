@@ -12,7 +12,7 @@ TESTS := tests/test_notebooks.py $(filter-out tests/test_notebooks.py tests/test
 # Nothing waits without a limit: seconds for a cell of a notebook.
 export CELL_SECONDS ?= 600
 
-.PHONY: help reproduce lock test mutants style notebooks readme docs serve wasm seeds gates browser playground hooks elsewhere reference variants same_seed null capsule capsule_draft capsule_survey golden table3 surveys beyond benchmark newest package from_nothing check clean
+.PHONY: help reproduce lock test mutants style notebooks readme docs serve wasm seeds gates browser playground hooks elsewhere reference variants same_seed null capsule capsule_draft capsule_survey golden table3 surveys beyond benchmark newest package from_nothing workflows check clean
 
 help: ## This list
 	@grep -hE '^[a-z0-9_]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -35,7 +35,7 @@ reproduce: $(VENV)/.made ## Train the chapter's three models and say whether its
 
 # Two at a time; ARGS='-k lstm' selects. Notebooks come first: they take longest, and the end is better balanced by small tests.
 test: $(VENV)/.made ## Run every notebook and compare its outputs with the stored ones, and the tests of the module
-	@$(BIN)/pytest -n 2 --dist worksteal --durations 15 $(TESTS) $(ARGS)
+	@$(BIN)/pytest -n 2 --dist worksteal --durations 15 --junitxml results/tests.xml $(TESTS) $(ARGS)
 
 # Training is chaotic in its rounding: what passes here has to pass where a processor adds up in another order.
 elsewhere: ## Run `make test` with the rounding of an older processor
@@ -149,8 +149,15 @@ newest: ## With the newest torch and fastai: is all still reproduced, and did a 
 hooks: $(VENV)/.made ## For contributors: clean notebooks and merge them well
 	@$(BIN)/nbdev_install_hooks
 
+# actionlint, which needs a download from elsewhere, runs in .github/workflows/test.yaml
+workflows: $(VENV)/.made ## Do the workflows and issue forms follow their schemas, and is none of them unsafe?
+	@$(BIN)/zizmor --offline --quiet --no-progress .github/workflows
+	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yaml
+	@$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*))
+	@$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+
 check: $(VENV)/.made ## What must hold beside the tests: module, notebooks and README.md agree, the site builds, twice alike
-	@$(MAKE) --no-print-directory style
+	@$(MAKE) --no-print-directory style workflows
 	@$(BIN)/python tests/in_sync.py
 	@$(MAKE) --no-print-directory wasm ARGS=--check
 	@$(BIN)/python tests/same_bytes.py
