@@ -245,13 +245,16 @@ def seen(base):
         encoding='utf-8'
     )
 
+    def audits(name):
+        return name in kinds or os.getenv('AXE') != 'kinds'
+
     async def crawl(context):
         found, todo = {}, list(pages)
 
         async def audited(page, *only):
             """What axe says; what is still being laid out gets a second and a third look. What
             scrolls is made focusable 350 milliseconds after a new width"""
-            if os.getenv('AXE') == 'kinds' and page.url.removeprefix(base) not in kinds:
+            if not audits(page.url.removeprefix(base)):
                 return []
             for wait in (400, 900, 2500):
                 await page.wait_for_timeout(wait)
@@ -272,8 +275,9 @@ def seen(base):
                 await page.emulate_media(reduced_motion='reduce')
                 o['moves when reduced'] = await page.evaluate(moving)
                 o['scrolling'] = await page.evaluate(scrolling)
-                await page.evaluate(thin, name not in kinds)
-                await page.evaluate(axe)
+                if audits(name):
+                    await page.evaluate(thin, name not in kinds)
+                    await page.evaluate(axe)
                 o['axe'] = await audited(page)
                 await page.evaluate(theme, 'dark')
                 colours = ['color-contrast', 'link-in-text-block']
