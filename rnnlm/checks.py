@@ -23,7 +23,7 @@ def _short(
     if isinstance(x, str):
         return repr(x) if len(x) <= most else f'{x[:most]!r}…'
     said = repr(x)
-    return said if len(said) <= most and '\n' not in said else f'{type(x).__name__} of some size'
+    return said if len(said) <= most and '\n' not in said else type(x).__name__
 
 def check_sizes(
     **sizes, # Values by the name of their argument, such as `n_hidden=64`
@@ -40,7 +40,8 @@ def check_counts(
     for name, count in counts.items():
         whole = isinstance(count, int) and not isinstance(count, bool)
         if not whole or not 0 <= count < 2**32:
-            raise ValueError(f'{name}: must be a whole number from 0 to 2**32 - 1, not {_short(count)}')
+            raise ValueError(f'{name}: must be a whole number from 0 to 2**32 - 1, '
+                             f'not {_short(count)}')
 
 # %% ../nbs/replication/12_checks.ipynb #97adc614
 def is_number(
@@ -189,6 +190,7 @@ def check_functions(
 
 def check_kinds(
     kind:type, # What each has to be
+    /,
     **values, # By the name of their argument
 ):
     "`TypeError` unless each is of this class"
@@ -232,8 +234,8 @@ def check_loaders(
 ):
     "`TypeError` unless `dls` is a pair of loaders that knows its words"
     if not all(hasattr(dls, o) for o in ('train', 'valid', 'vocab')):
-        raise TypeError('dls: must be DataLoaders with a vocab, such as human_numbers_dls() gives, '
-                        f'not {type(dls).__name__}')
+        raise TypeError('dls: must be DataLoaders with a vocab, such as human_numbers_dls() '
+                        f'gives, not {type(dls).__name__}')
 
 # %% ../nbs/replication/12_checks.ipynb #c0bc44e4
 def check_twin(
