@@ -113,8 +113,8 @@ def numericalize(
     check_strings(tokens=tokens, vocab=vocab)
     places = {word: i for i, word in enumerate(vocab)}
     if len(places) < len(vocab):
-        raise ValueError(f'vocab: must have each word once, but {len(vocab)} words are '
-                         f'{len(places)} different ones')
+        twice = next(word for i, word in enumerate(vocab) if places[word] != i)
+        raise ValueError(f'vocab: must have each word once, but has {twice!r} again')
     try:
         return tensor([places[o] for o in tokens], dtype=torch.long)
     except KeyError as e:

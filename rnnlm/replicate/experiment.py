@@ -189,6 +189,8 @@ def as_seeds(
         if not 1 <= seeds <= most:
             raise ValueError(f'seeds: from 1 to {most:,} can be asked for, not {seeds}')
         seeds = range(seeds)
+    if isinstance(seeds, str):
+        raise ValueError(f'seeds: a number or a list of seeds is needed, not {seeds!r}')
     try:
         seeds = list(dict.fromkeys(check_seed(o) for o in islice(seeds, most+1)))
     except TypeError:
