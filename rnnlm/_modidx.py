@@ -173,6 +173,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/rnnlm', 'doc_host': '', 'g
                             'rnnlm.data._below_thousand': ('chapter/data.html#_below_thousand', 'rnnlm/data.py'),
                             'rnnlm.data._cached': ('chapter/data.html#_cached', 'rnnlm/data.py'),
                             'rnnlm.data._check_order': ('chapter/data.html#_check_order', 'rnnlm/data.py'),
+                            'rnnlm.data._check_pairs': ('chapter/data.html#_check_pairs', 'rnnlm/data.py'),
                             'rnnlm.data._digest': ('chapter/data.html#_digest', 'rnnlm/data.py'),
                             'rnnlm.data._in_words': ('chapter/data.html#_in_words', 'rnnlm/data.py'),
                             'rnnlm.data._is_pair': ('chapter/data.html#_is_pair', 'rnnlm/data.py'),

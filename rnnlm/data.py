@@ -160,14 +160,18 @@ def _is_pair(batch):
     is_two = isinstance(batch, (list, tuple)) and len(batch) == 2
     return is_two and all(isinstance(o, torch.Tensor) for o in batch)
 
+def _check_pairs(name, batches):
+    "`TypeError` unless this is a list of ready-made batches"
+    if not isinstance(batches, (list, tuple)) or not all(map(_is_pair, batches)):
+        raise TypeError(f'{name}: must be a list of pairs of tensors, as stream_batches gives, '
+                        f'not {type(batches).__name__}')
+
 class Rows:
     "The rows of ready-made batches, one after the other, as a data set"
     def __init__(self,
         batches:list, # Pairs `xb, yb`, all of one shape, bs × sl
     ):
-        if not isinstance(batches, (list, tuple)) or not all(map(_is_pair, batches)):
-            raise TypeError('batches: must be a list of pairs of tensors, as stream_batches '
-                            f'gives, not {type(batches).__name__}')
+        _check_pairs('batches', batches)
         shapes = {o.shape for pair in batches for o in pair}
         if len(shapes) > 1:
             raise ValueError(f'batches: all must be of one shape, not {sorted(map(tuple, shapes))}')
@@ -225,6 +229,8 @@ class StreamLoader(DataLoader):
         get_idxs=None, # Given by `Learner.get_preds`: all rows in order, or `ValueError`
         **kwargs, # What else a `DataLoader` takes; `TypeError` for what would change a batch
     ):
+        if not isinstance(dataset, Rows):
+            _check_pairs('dataset', dataset)
         rows = dataset if isinstance(dataset, Rows) else Rows(dataset)
         sizes = dict(bs=bs, batch_size=batch_size)
         _check_order(rows, sizes, shuffle, num_workers, get_idxs, kwargs)

@@ -268,15 +268,15 @@ def _spelled(digits, lines):
     return lines[number - 1 if number < 8000 else number - 2].split()
 
 def words_of(
-    text:str, # Numbers in words or digits, as people type them
+    prompt:str, # Numbers in words or digits, as people type them
 ) -> list[str]: # Words of the corpus, though perhaps unknown ones
-    "What a text says in the words of Human Numbers, as on the playground; errors name the prompt"
-    if not isinstance(text, str):
-        raise TypeError(f'text: must be a string, not {text!r}')
+    "What a prompt says in the words of Human Numbers, as on the playground; `ValueError` if not"
+    if not isinstance(prompt, str):
+        raise TypeError(f'prompt: must be a string, not {prompt!r}')
     lines = human_numbers()
     known = set(lines)
     pieces = re.findall(rf'{_digits()}|\.|[^\s,.;:-]+',
-                        re.sub('[\u2010-\u2015\u2212]', '-', text.lower()))
+                        re.sub('[\u2010-\u2015\u2212]', '-', prompt.lower()))
     words, closed = [], False
     for piece in pieces:
         in_digits = bool(re.fullmatch(r'-?\d[\d,.]*', piece))

@@ -69,6 +69,8 @@ def go_on(
     check_sizes(n=n)
     if not 1 <= len(words) <= max_words:
         raise ValueError(f'words: 1 to {max_words:,} are needed, not {len(words):,}')
+    if unknown := [o for o in words if o not in vocab]:
+        raise ValueError(f'words: {unknown[0]!r} is not in vocab, which has {len(vocab)} words')
     training = model.training
     model.eval()
     model.reset()

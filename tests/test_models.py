@@ -396,7 +396,7 @@ def test_a_model_goes_on_as_it_was(training):
     m = LMModel7(len(vocab), 8, 1, 0.4).train(training)
     assert len(go_on(m, vocab, ['nine', '.'], 3)) == 3
     assert m.training == training and m.h is None
-    with pytest.raises(ValueError, match="^tokens: 'zero' is not in vocab"):
+    with pytest.raises(ValueError, match="^words: 'zero' is not in vocab"):
         go_on(m, vocab, ['nine', 'zero'])
     assert m.training == training and m.h is None
 
