@@ -1,4 +1,4 @@
-"""Every bad call in `bad_calls.yaml` gets the one line that stands there, and nothing is written."""
+"""Every bad call in `bad_calls.yaml` gets its line, word for word, and nothing is written."""
 
 import importlib
 import inspect
