@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from .checks import check_known, check_shares, check_sizes
 from .drawing import colours
-from .tables import published, reference
+from .tables import curves, published, reference
 
 # %% ../nbs/replication/09_ablation.ipynb #3c9335a7
 def finals(
@@ -20,6 +21,7 @@ def finals(
     curve:str='accuracy', # `train_loss`, `valid_loss` or `accuracy`
 ) -> np.ndarray: # One number a seed
     "What `model` ends with, seed by seed"
+    check_known('curve', curve, curves)
     runs = reference(model)
     return runs[runs.epoch == runs.epoch.max()][curve].to_numpy()
 
@@ -31,7 +33,14 @@ def compare(
     n:int=2000, # Resamples for the interval of `wrong`
 ) -> dict: # `difference, low, high` of the means; `wrong, wrong_low, wrong_high`: P(a <= b), 95 %
     "How much larger is `a` than `b` (Welch 1947), and how often does a pair show the opposite?"
-    a, b = np.asarray(a, float), np.asarray(b, float)
+    check_shares(level=level)
+    check_sizes(n=n)
+    try:
+        a, b = np.asarray(a, float), np.asarray(b, float)
+    except (TypeError, ValueError):
+        raise TypeError('a, b: must be lists of numbers, one a seed') from None
+    if a.ndim != 1 or b.ndim != 1:
+        raise ValueError(f'a, b: must be lists of numbers, not of shapes {a.shape} and {b.shape}')
     if min(len(a), len(b)) < 2:
         raise ValueError(f'a, b: two seeds of each are needed, not {len(a)} and {len(b)}')
     interval = stats.ttest_ind(a, b, equal_var=False).confidence_interval(level)
@@ -53,6 +62,7 @@ def ledger(
     level:float=.95, # Of all the intervals together
 ) -> pd.DataFrame: # A row an arm: `seeds, mean, sd`, and `difference, low, high` to all five
     "What `LMModel7` ends with when tricks are left out"
+    check_shares(level=level)
     arms = [f'no {o}' for o in parts] + ['no penalties']
     arms += [f'{o} alone' for o in parts] + ['none of the five']
     every = finals('LMModel7', curve)

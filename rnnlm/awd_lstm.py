@@ -10,7 +10,8 @@ import torch
 from fastcore.basics import patch
 from torch import LongTensor, Tensor, nn
 
-from .checks import check_probabilities, check_sizes, is_number
+from .checks import (check_float, check_kinds, check_probabilities, check_sizes,
+                          is_number)
 from .dropout import EmbeddingDropout, LockedDropout, WeightDropout
 from .rnn import StatefulLM
 
@@ -94,6 +95,7 @@ class Decoder(nn.Module):
         if bias:
             nn.init.zeros_(self.h_o.bias)
         if tie_to is not None:
+            check_kinds(nn.Embedding, tie_to=tie_to)
             if tie_to.weight.shape != self.h_o.weight.shape:
                 raise ValueError(f'tie_to: must be {vocab_sz} × {n_hid}, '
                                  f'not {tuple(tie_to.weight.shape)}')
@@ -105,6 +107,7 @@ def forward(self:Decoder,
     h:Tensor, # Activations, bs × sl × n_hid; `ValueError` if they are not
 ) -> tuple[Tensor,Tensor,Tensor]: # Logits, bs × sl × vocab_sz; raw and dropped-out activations
     "Logits, and the activations (bs × sl × n_hid) that AR and TAR look at"
+    check_float(h=h)
     if h.ndim != 3 or h.shape[-1] != self.h_o.in_features:
         raise ValueError(f'h: must be bs × sl × {self.h_o.in_features}, '
                          f'not of shape {tuple(h.shape)}')

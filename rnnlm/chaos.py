@@ -20,7 +20,8 @@ from fastai.callback.core import Callback
 
 from .ar_tar import RNNRegularizer
 from .chapter import StopAfter, chapter_learner, fit, recipe
-from .checks import check_counts, check_sizes
+from .checks import (check_counts, check_frame, check_kinds, check_known, check_shares,
+                          check_sizes)
 from .replicate.experiment import Experiment, study, train_learner
 from .replicate.store import Store
 from .tables import of_model
@@ -32,6 +33,7 @@ def move_one(
     steps:int=1, # Units in the last place, 0 or more
 ):
     "Move the largest weight of `model` away from zero, and draw no random number"
+    check_kinds(torch.nn.Module, model=model)
     check_counts(steps=steps)
     weights = max(model.parameters(), key=lambda o: o.abs().max()).view(-1)
     i = weights.abs().argmax()
@@ -45,6 +47,7 @@ class Watch(Callback):
         steps:int=0, # How far to move it, in units in the last place
         dtype:torch.dtype=torch.float32, # To train in
     ):
+        check_counts(steps=steps)
         self.steps = steps
         self.dtype = dtype
 
@@ -90,6 +93,8 @@ def watched(
     dtype:str='float32', # Or `float64`
 ) -> tuple: # The table of the run, and its weights at the start and after each epoch
     "One run of the chapter, watched"
+    check_known('dtype', dtype, dtypes)
+    check_sizes(epochs=epochs)
     watch = Watch(steps, dtypes[dtype])
     make = in_float64 if dtype == 'float64' else chapter_learner
     def make_learner():
@@ -110,8 +115,7 @@ def pair(
     check_sizes(epochs=epochs)
     if epochs > 15:
         raise ValueError(f'epochs: the chapter trains for 15, so no more than that, not {epochs}')
-    if dtype not in dtypes:
-        raise ValueError(f'dtype: must be float32 or float64, not {dtype!r}')
+    check_known('dtype', dtype, dtypes)
     plain, here = watched(model, seed, 0, epochs, dtype)
     moved, there = watched(model, seed, steps, epochs, dtype)
     distances = [((a-b).norm()/b.norm()).item() for a, b in zip(there, here)]
@@ -132,7 +136,9 @@ def pairs_of(
     model:str, # `LMModel4` to `LMModel7`, or one of `rnnlm.chapter.variants`
     dtype:str='float32', # Or `float64`
 ) -> Experiment: # From a seed to a pair
-    "A pair of runs as an experiment, for `study`"
+    "A pair of runs as an experiment, for `study`; `ValueError` for an unknown model or dtype"
+    recipe(model)
+    check_known('dtype', dtype, dtypes)
     return Experiment(f'{model} in {dtype}', partial(pair, model, dtype=dtype), source='rnnlm')
 
 def survey(
@@ -142,6 +148,7 @@ def survey(
     jobs:int=1, # Processes
 ) -> pd.DataFrame: # `model, dtype, seed`, and the columns of `pair`
     "Train all pairs of this notebook and store them: half an hour on one core; it resumes"
+    check_sizes(jobs=jobs)
     arms = [f'LMModel7: {o}' for o in left_out+alone]
     small = [pairs_of(o, 'float64') for o in chain[:2]]
     large = [pairs_of(o, 'float64') for o in chain[2:]]
@@ -190,6 +197,8 @@ def growth(
     full:float=.01, # The distance from which on it can't grow as before
 ) -> float: # Factor an epoch
     "How fast a distance grows: a line through its logarithm, up to `full`; `ValueError` for none"
+    check_frame('one', one, ['distance'])
+    check_shares(full=full)
     if len(one) < 2 or not (one.distance > 0).all():
         raise ValueError('one: growth needs two distances or more, and none of them 0')
     reached = np.flatnonzero(one.distance >= full)

@@ -29,6 +29,8 @@ from fastai.text.learner import TextLearner
 
 from .ar_tar import RecordPenalties
 from .awd_lstm import AWDLanguageModel
+from .checks import (check_counts, check_frame, check_functions, check_kinds, check_known,
+                          check_loaders, check_sizes)
 from .data import (StreamLoader, human_numbers, human_numbers_dls, make_vocab, numericalize,
                         stream_batches, tokenize)
 from .drawing import colours
@@ -118,6 +120,7 @@ class StopAfter(Callback):
     def __init__(self,
         n:int, # Epochs to train
     ):
+        check_sizes(n=n)
         self.n = n
 
     def before_epoch(self):
@@ -161,7 +164,10 @@ def vary(
     kind:str='mistake', # Or `arm`, or `other`
     **changes, # Fields of the recipe
 ) -> tuple[str, Recipe]: # Name and recipe
-    "A recipe with one thing changed"
+    "A recipe with one thing changed; `ValueError` for an unknown model or field"
+    check_known('model', model, recipes)
+    for field in changes:
+        check_known('changes', field, Recipe.__dataclass_fields__)
     return f'{model}: {what}', replace(recipes[model], of=model, table='', kind=kind, **changes)
 
 long_rows = partial(human_numbers_dls, sl=32, bs=32, device='cpu')
@@ -225,11 +231,9 @@ def recipe(
     model:str, # `LMModel4` to `LMModel7`, or one of `variants`
 ) -> Recipe:
     "The recipe of that name; `ValueError` if there is none"
-    found = recipes.get(model) or variants.get(model)
-    if found is None:
-        raise ValueError(f"model: {model!r} is unknown; there are {', '.join(recipes)}, "
-                         'and their variants in rnnlm.chapter.variants')
-    return found
+    known = recipes | variants
+    check_known('model', model, known)
+    return known[model]
 
 def chapter_learner(
     model:str, # `LMModel4` to `LMModel7`, or one of `variants`
@@ -240,7 +244,12 @@ def chapter_learner(
 ) -> Learner: # Not trained yet
     "The learner that the chapter makes for `model`; `ValueError` if it makes none"
     r = recipe(model)
-    dls = dls or r.data()
+    dls = r.data() if dls is None else dls
+    check_loaders(dls)
+    if net is not None:
+        check_functions(net=net)
+    if not isinstance(lean, bool):
+        raise TypeError(f'lean: must be True or False, not {lean!r}')
     n_words = len(dls.vocab)
     net = net(n_words) if net else r.cls(n_words, *r.args)
     kinds = [[Learner, TextLearner], [LeanLearner, LeanTextLearner]]
@@ -262,6 +271,7 @@ def fit(
 ):
     "Fit as the chapter does"
     r = recipe(model)
+    check_kinds(Learner, learn=learn)
     learn.fit_one_cycle(r.epochs, r.lr, wd=r.wd)
 
 # %% ../nbs/replication/07_recipes.ipynb #cdedb5f1
@@ -296,8 +306,10 @@ def as_run(
         run = recorded(run)
     if not isinstance(run, pd.DataFrame):
         raise TypeError(f'run: a Recorder or a DataFrame is needed, not {type(run).__name__}')
-    if lacks := [o for o in ('epoch', *curves) if o not in run]:
-        raise ValueError(f"run: lacks {', '.join(lacks)}; it has {', '.join(map(str, run))}")
+    check_frame('run', run, ['epoch', *curves])
+    for name in curves:
+        if not pd.api.types.is_numeric_dtype(run[name]):
+            raise ValueError(f'run: {name} must be numbers, not {run[name].dtype}')
     run = run if 'seed' in run else run.assign(seed=-1)
     for seed, one in run.groupby('seed'):
         if sorted(one.epoch) != list(range(15)):
@@ -315,6 +327,7 @@ def check_run(
     "Does `run` look like our runs of `model`? At most 1 false alarm in 1,000"
     run, held = as_run(run), reference(model)
     if seed is not None:
+        check_counts(seed=seed)
         run = run.assign(seed=seed)
     table = judge_runs(run, held)
     same = same_seed(run, held)
@@ -346,6 +359,7 @@ def plot_against(
 def mistakes_of(
     model:str, # `LMModel5` to `LMModel7`
 ) -> dict: # What is wrong, to stored runs of it
-    "The known mistakes with `model`, as `judge` takes them"
+    "The known mistakes with `model`, as `judge` takes them; `ValueError` for an unknown one"
+    check_known('model', model, recipes)
     names = [k for k, o in variants.items() if o.of == model and o.kind == 'mistake']
     return {o.split(': ')[1]: reference(o) for o in names}

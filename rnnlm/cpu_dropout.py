@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .checks import check_float, check_probabilities
+from .checks import check_counts, check_float, check_known, check_probabilities
 from .generator import as_numpy, skip
 
 # %% ../nbs/replication/16_dropout_on_cpu.ipynb #d3ed710b
@@ -20,6 +20,7 @@ def uniform64(
     n:int, # How many
 ) -> np.ndarray: # `float64`, from 0 up to 1
     "The numbers that `torch.rand(n, dtype=torch.float64)` would give: two draws each"
+    check_counts(n=n)
     high, low = as_numpy().random_raw(2*n).reshape(n, 2).T
     skip(2*n)
     bits = (high << np.uint64(32) | low) & np.uint64(2**53-1)
@@ -31,8 +32,10 @@ def serial_mask(
     order:str='memory', # `memory`: step, batch, unit; `logical`: batch, step, unit
 ) -> np.ndarray: # `bool`, of that shape
     "Which activations to keep, one uniform number for each; `ValueError` for another order"
-    if order not in ('memory', 'logical'):
-        raise ValueError(f"order: must be 'memory' or 'logical', not {order!r}")
+    check_known('order', order, ['memory', 'logical'])
+    check_probabilities(keep=keep)
+    if not isinstance(shape, tuple) or len(shape) != 3:
+        raise ValueError(f'shape: must be batch × step × unit, not {shape!r}')
     bs, sl, n = shape
     kept = uniform64(bs*sl*n) < keep
     if order == 'logical':
@@ -58,6 +61,7 @@ def mcg31(
     n:int, # How many
 ) -> np.ndarray: # `float64`, between 0 and 1
     "What MKL's generator MCG31m1 deals out, the seed itself being the first"
+    check_counts(n=n)
     first = np.uint64(int(start) % modulus or 1)
     return powers(n)*first % np.uint64(modulus) / modulus
 
@@ -66,6 +70,9 @@ def mkl_mask(
     keep:float, # Probability of keeping one
 ) -> np.ndarray: # `bool`, of that shape
     "Which activations to keep, as MKL chooses them: one draw from torch's generator in all"
+    check_probabilities(keep=keep)
+    if not isinstance(shape, tuple):
+        raise TypeError(f'shape: must be a tuple of whole numbers, not {shape!r}')
     start = as_numpy().random_raw(1)[0]
     skip(1)
     return (mcg31(start, int(np.prod(shape))) < keep).reshape(shape)
@@ -82,8 +89,7 @@ class CPUDropout(nn.Module):
     ):
         super().__init__()
         check_probabilities(p=p)
-        if kind not in masks:
-            raise ValueError(f"kind: {kind!r} is unknown; there are {', '.join(masks)}")
+        check_known('kind', kind, masks)
         self.p, self.kind = p, kind
 
     def forward(self,

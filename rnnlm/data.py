@@ -24,7 +24,7 @@ from fastcore.basics import patch
 from num2words import num2words
 from torch import LongTensor, tensor
 
-from .checks import check_ids, check_sizes
+from .checks import check_ids, check_sizes, check_strings
 
 # %% ../nbs/chapter/01_data.ipynb #7a169dac
 def _in_words(n:int) -> str:
@@ -58,9 +58,7 @@ def tokenize(
     lines:list[str], # One number a line
 ) -> list[str]: # Words, with `.` between two lines
     "The words that the models read; `TypeError` for one string in place of lines"
-    if isinstance(lines, str):
-        raise TypeError('lines: a list of strings is needed, not one string '
-                        rf"({lines[:20]!r}…); use lines.split('\n')")
+    check_strings(lines=lines)
     return ' . '.join(lines).split(' ')
 
 def _digest(lines):
@@ -104,6 +102,7 @@ def make_vocab(
     tokens:list[str], # Words
 ) -> list[str]: # Distinct words
     "The distinct words of `tokens`, in order of first appearance"
+    check_strings(tokens=tokens)
     return list(dict.fromkeys(tokens))
 
 def numericalize(
@@ -111,7 +110,11 @@ def numericalize(
     vocab:list[str], # Distinct words
 ) -> LongTensor: # Ids, as many as `tokens`
     "The place of each of `tokens` in `vocab`; `ValueError` if one has none"
+    check_strings(tokens=tokens, vocab=vocab)
     places = {word: i for i, word in enumerate(vocab)}
+    if len(places) < len(vocab):
+        twice = next(word for i, word in enumerate(vocab) if places[word] != i)
+        raise ValueError(f'vocab: must have each word once, but has {twice!r} again')
     try:
         return tensor([places[o] for o in tokens], dtype=torch.long)
     except KeyError as e:
@@ -125,6 +128,8 @@ def group_chunks(
 ) -> list: # `bs * (len(ds)//bs)` sequences, those of one batch side by side
     "Order `ds` so that rows of batches go on (book, chapter 12); `ValueError` for a bad size"
     check_sizes(bs=bs)
+    if not hasattr(ds, '__len__'):
+        raise TypeError(f'ds: must be a list of sequences, not {ds!r}')
     m = len(ds)//bs
     return [ds[i + m*j] for i in range(m) for j in range(bs)]
 
@@ -150,11 +155,23 @@ def stream_batches(
     return [(x[:, i].contiguous(), y[:, i].contiguous()) for i in range(m)]
 
 # %% ../nbs/chapter/01_data.ipynb #0342d2a1
+def _is_pair(batch):
+    "Two tensors, as a list or a tuple?"
+    is_two = isinstance(batch, (list, tuple)) and len(batch) == 2
+    return is_two and all(isinstance(o, torch.Tensor) for o in batch)
+
+def _check_pairs(name, batches):
+    "`TypeError` unless this is a list of ready-made batches"
+    if not isinstance(batches, (list, tuple)) or not all(map(_is_pair, batches)):
+        raise TypeError(f'{name}: must be a list of pairs of tensors, as stream_batches gives, '
+                        f'not {type(batches).__name__}')
+
 class Rows:
     "The rows of ready-made batches, one after the other, as a data set"
     def __init__(self,
         batches:list, # Pairs `xb, yb`, all of one shape, bs × sl
     ):
+        _check_pairs('batches', batches)
         shapes = {o.shape for pair in batches for o in pair}
         if len(shapes) > 1:
             raise ValueError(f'batches: all must be of one shape, not {sorted(map(tuple, shapes))}')
@@ -166,7 +183,7 @@ class Rows:
 
     def __getitem__(self, i:int) -> tuple:
         if not 0 <= i < len(self):
-            raise IndexError(f'row {i} of {len(self)}')
+            raise IndexError(f'i: there is no row {i} of {len(self)}')
         batch, row = divmod(i, self.bs)
         xb, yb = self.batches[batch]
         return xb[row], yb[row]
@@ -212,9 +229,13 @@ class StreamLoader(DataLoader):
         get_idxs=None, # Given by `Learner.get_preds`: all rows in order, or `ValueError`
         **kwargs, # What else a `DataLoader` takes; `TypeError` for what would change a batch
     ):
+        if not isinstance(dataset, Rows):
+            _check_pairs('dataset', dataset)
         rows = dataset if isinstance(dataset, Rows) else Rows(dataset)
         sizes = dict(bs=bs, batch_size=batch_size)
         _check_order(rows, sizes, shuffle, num_workers, get_idxs, kwargs)
+        if vocab is not None:
+            check_strings(vocab=vocab)
         self.vocab = vocab
         super().__init__(rows, bs=rows.bs or bs or batch_size, device=device, **kwargs)
 

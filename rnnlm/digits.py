@@ -19,7 +19,9 @@ from torch import nn
 from tqdm import tqdm
 
 from .chapter import StopAfter, chapter_learner, fit
-from .cpu_dropout import CPUDropout
+from .checks import (check_counts, check_frame, check_functions, check_kinds, check_known,
+                          check_probabilities, check_sizes)
+from .cpu_dropout import CPUDropout, masks
 from .generator import at_state
 from .lstm_lm import LMModel6
 from .replicate.experiment import Experiment, train_learner
@@ -36,8 +38,15 @@ def begin_at(
     seed:int=42, # What the generator was seeded with
 ): # The learner, ready to be fitted
     "A learner made when torch's generator stands at `n`, and nothing drawn since"
+    check_functions(make_learner=make_learner)
+    check_sizes(epochs=epochs)
+    if dropout is not None:
+        check_known('dropout', dropout, masks)
     at_state(n, seed)
     learn = make_learner()
+    if dropout and not hasattr(learn.model, 'drop'):
+        raise ValueError(f'dropout: {type(learn.model).__name__} has none to replace; '
+                         'leave dropout out')
     if dropout:
         learn.model.drop = CPUDropout(learn.model.drop.p, dropout)
     return learn.add_cb(StopAfter(epochs))
@@ -60,6 +69,8 @@ def agreement(
     printed:pd.DataFrame, # The same, as somebody printed them, at least for these epochs
 ) -> pd.DataFrame: # By epoch: the largest `difference`, and how many are `equal` as printed
     "How far a run and a printed table are apart by epoch; `ValueError` if they share nothing"
+    for name, frame in dict(run=run, printed=printed).items():
+        check_frame(name, frame, ['epoch'])
     metrics = [o for o in curves if o in printed and o in run]
     epochs = [o for o in run.epoch if o in set(printed.epoch)]
     if not metrics or not epochs:
@@ -78,9 +89,15 @@ def find_state(
     seed:int=42, # What the generator was seeded with
 ) -> pd.DataFrame: # The nearest first: `history`, `n`, metrics of epoch 0, `difference`
     "Train from each candidate as far as `printed` goes, and say which comes nearest"
+    check_frame('printed', printed, [])
+    if not isinstance(candidates, (list, tuple, range, dict)):
+        raise TypeError('candidates: must be a list of whole numbers, or a dict of them, '
+                        f'not {candidates!r}')
     named = candidates
     if not isinstance(named, dict):
-        named = {f'N = {o:,}': o for o in candidates}
+        named = {f'N = {o:,}' if isinstance(o, int) else str(o): o for o in candidates}
+    for n in named.values():
+        check_counts(candidates=n)
     if not named:
         raise ValueError('candidates: there are none')
     metrics, epochs = [o for o in curves if o in printed], len(printed)
@@ -114,6 +131,7 @@ class UntiedLMModel7(LMModel7):
     ):
         # all but the tying
         LMModel6.__init__(self, vocab_sz, n_hidden, n_layers)
+        check_probabilities(p=p)
         self.drop = nn.Dropout(p)
 
 def untied(
@@ -202,5 +220,6 @@ def as_experiment(
     golden:Golden, # A printed table whose generator we know
 ) -> Experiment: # To be trained from seed 42 alone
     "A golden run, for a study that keeps and resumes runs"
+    check_kinds(Golden, golden=golden)
     name = f'{golden.name}, N = {golden.n:,}'
     return Experiment(name, golden.train, golden.printed, source='rnnlm')

@@ -23,7 +23,7 @@ def dropout_mask(
     "A fresh mask to multiply by; `ValueError` or `TypeError` if it can't be drawn"
     check_probabilities(p=p)
     check_float(x=x)
-    if isinstance(sz, int) or any(not isinstance(o, int) or o < 0 for o in sz):
+    if not isinstance(sz, (tuple, list)) or any(not isinstance(o, int) or o < 0 for o in sz):
         raise ValueError(f'sz: must be a shape, not {sz!r}')
     return _draw(x.new_empty(sz), p)
 
@@ -112,7 +112,7 @@ def _no_flattening():
 
 def _parameters_of(module, names):
     "`names` as a list, if they are distinct parameters of `module`"
-    wanted = [names] if isinstance(names, str) else list(names)
+    wanted = list(names) if isinstance(names, (list, tuple)) else [names]
     has = [name for name, _ in module.named_parameters(recurse=False)]
     unknown = [name for name in wanted if name not in has]
     if unknown or not wanted or len(set(wanted)) < len(wanted):

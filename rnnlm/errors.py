@@ -21,7 +21,8 @@ from fastai.learner import Learner
 from torch import LongTensor, Tensor
 
 from .chapter import chapter_learner, fit
-from .checks import check_sizes
+from .checks import (check_frame, check_functions, check_kinds, check_known, check_loader,
+                          check_model, check_sizes, check_strings)
 from .data import (StreamLoader, human_numbers, make_vocab, numericalize, stream_batches,
                         tokenize)
 from .replicate.experiment import seeded
@@ -50,6 +51,7 @@ def roles_of(
     words:list[str], # A running text
 ) -> list[str]: # As many of `roles`
     "What each word is for; the last one is judged as if a dot came next"
+    check_strings(words=words)
     return [role_of(word, following) for word, following in zip(words, [*words[1:], '.'])]
 
 # %% ../nbs/beyond/02_errors.ipynb #e2c0ead1
@@ -71,6 +73,7 @@ class Reading:
     def __init__(self,
         model, # With `reset()`; it carries its state, and replaces it rather than overwriting it
     ):
+        check_model(model)
         self.model, self.so_far = model, None
 
     @torch.no_grad()
@@ -96,6 +99,7 @@ def thousands_of(
     words:list[str], # A running text
 ) -> list[int]: # As many
     "How many thousands each word's number has; a number that is cut off takes its neighbour's"
+    check_strings(words=words)
     numbers = [o.split() for o in ' '.join(words).split('.')]
     found = [ones.index(o[0]) + 1 if o[1:2] == ['thousand'] else 0 for o in numbers]
     if len(numbers) > 1:
@@ -113,6 +117,7 @@ def predictions(
 ) -> pd.DataFrame: # A row a word: `word, predicted, loss, role, thousand, position`
     "What `model` predicts for each word of a text; it is left as it was"
     read = Reading(model)
+    check_loader('dl', dl)
     targets, guesses, losses = [], [], []
     for xb, yb in dl:
         logits = read(xb)
@@ -147,6 +152,8 @@ def by(
     column:str, # What to sort by: `role`, `thousand`, `position` or one of your own
 ) -> pd.DataFrame: # A row a value: `share, accuracy`; where there is a loss, `loss, share_of_loss`
     "What is right and what is wrong, by any column"
+    check_frame('frame', frame, ['word', 'predicted'])
+    check_known('column', column, frame.columns)
     frame = frame.assign(right=frame.word == frame.predicted)
     groups = frame.groupby(column, observed=True)
     table = pd.DataFrame(dict(share=groups.size()/len(frame), accuracy=groups.right.mean()))
@@ -189,6 +196,9 @@ def collect(
     data:Callable=None, # Makes the `DataLoaders`; the chapter's by default
 ):
     "Train each of `models`, and keep what is measured; it goes on where it was interrupted"
+    check_kinds(dict, measures=measures)
+    check_sizes(seeds=seeds)
+    check_strings(models=models)
     for seed in range(seeds):
         for model in models:
             lacking = {path: o for path, o in measures.items() if not _has(path, model, seed)}
@@ -252,8 +262,7 @@ def errors(
 ) -> pd.DataFrame: # `model, seed`, the column `by`, `share, accuracy, share_of_loss`
     "What is right, run by run, for each model in `surveyed`; `ValueError` for another `by`"
     tables = dict(role='errors.csv', thousand='thousands.csv', place='places.csv')
-    if by not in tables:
-        raise ValueError(f"by: must be one of {', '.join(tables)}, not {by!r}")
+    check_known('by', by, tables)
     if spread and by != 'role':
         raise ValueError(f'by: the other split is stored by role only, not by {by}')
     return stored('spread.csv' if spread else tables[by])
@@ -265,6 +274,9 @@ class NGram:
         words:list[str], # A text to count in
         n:int, # Words that are counted together, the guessed one among them; 1 is the unigram
     ):
+        check_strings(words=words)
+        if not words:
+            raise ValueError('words: at least one is needed to count in')
         check_sizes(n=n)
         self.n, self.likeliest = n, {}
         for k in range(n):
@@ -286,6 +298,7 @@ def copy_last(
     seen:list[str], # The text so far
 ) -> str: # A word
     "The word at the same place of the number before; a full stop where that one has ended"
+    check_strings(seen=seen)
     *_, before, part = [[]] + [o.split() for o in ' '.join(seen).split('.')]
     return before[len(part)] if len(part) < len(before) else '.'
 
@@ -294,6 +307,8 @@ def guesses(
     dl, # A loader with `vocab`, such as `human_numbers_dls().valid`
 ) -> pd.DataFrame: # As `predictions`, without a loss
     "What a predictor without a state guesses for each word of a text"
+    check_functions(guess=guess)
+    check_loader('dl', dl)
     batches = list(dl)
     read = torch.cat([xb for xb, _ in batches], 1).tolist()
     targets = torch.cat([yb for _, yb in batches], 1)

@@ -24,6 +24,8 @@ from scipy.stats import t
 from torch import LongTensor, Tensor, nn
 
 from .chapter import chapter_learner
+from .checks import (check_kinds, check_known, check_loaders, check_model,
+                          check_probabilities, check_sizes, check_weights)
 from .data import StreamLoader, human_numbers, make_vocab, numericalize
 from .data import stream_batches, tokenize
 from .errors import by_role, ones, predictions
@@ -47,6 +49,7 @@ def split_before(
     unread:str='nine', # The last thousands word of the text, which training never reaches
 ) -> DataLoaders: # With `vocab`, all 30 words
     "The chapter's split (at 8,083), or the text and its cut moved down by whole thousands"
+    check_known('unread', unread, ones)
     nums, vocab, block = _text()
     down = block * (8 - ones.index(unread))
     end = len(nums) - down
@@ -102,8 +105,15 @@ def rename_rows(
     names:list[str], # Words to draw names from
 ):
     "Let training read other thousands digits in each pass"
+    check_loaders(dls)
+    check_sizes(span=span)
+    check_probabilities(kept=kept)
+    for name in names:
+        check_known('names', name, dls.vocab)
     train = dls.train.new(cls=Renamed)
     allowed = [o for o in names if o not in unread]
+    if not allowed:
+        raise ValueError('names: at least one that is not in unread is needed')
     train.names = torch.tensor([dls.vocab.index(o) for o in allowed])
     train.span, train.kept = span, kept
     dls.loaders[0] = train
@@ -116,6 +126,8 @@ class Adapting(nn.Module):
         lr:float, # Size of the steps
     ):
         super().__init__()
+        check_model(model)
+        check_weights(lr=lr)
         self.start, self.lr = model, lr
         self.reset()
 
@@ -151,6 +163,10 @@ class Cached(nn.Module):
         memory:int=64, # Words that the cache reaches back
     ):
         super().__init__()
+        check_model(model)
+        check_weights(theta=theta)
+        check_probabilities(share=share)
+        check_sizes(memory=memory)
         self.model, self.theta, self.share, self.memory = model, theta, share, memory
         self.reset()
 
@@ -193,6 +209,7 @@ class PointerLM(LMModel7):
         memory:int=16, # Words of earlier batches that can be copied
     ):
         super().__init__(vocab_sz, n_hidden, n_layers, p)
+        check_sizes(memory=memory)
         self.query = nn.Linear(n_hidden, n_hidden)
         self.gate = nn.Linear(n_hidden, 1)
         # at first, hardly anything is copied
@@ -241,6 +258,7 @@ def learner_of(
     unread:str='nine', # The last thousands word of the text
 ): # As `chapter_learner` makes it
     "A learner that has never seen `unread` before \"thousand\""
+    check_kinds(Kind, kind=kind)
     dls = split_before(unread)
     if kind.span:
         rename_rows(dls, [unread], kind.span, kind.kept, kind.names)
@@ -264,6 +282,7 @@ def score(
     unread:str='nine', # The last thousands word of the text
 ) -> dict: # Accuracy by role, `unread digit`, and `loss`
     "How well `model` reads a text"
+    check_known('unread', unread, ones)
     frame = predictions(model, dl)
     right = by_role(frame).accuracy.to_dict()
     digit = frame[(frame.role == 'thousands digit') & (frame.word == unread)]
@@ -300,6 +319,8 @@ def read_in(
     way:str, # One of `ways`
 ) -> nn.Module: # `model`, or a wrapped one
     "Read as it is, or learn while reading, or remember in a cache"
+    check_model(model)
+    check_known('way', way, ways)
     if way == 'adapting':
         return Adapting(model, step)
     return Cached(model, theta, share) if way == 'cache' else model
@@ -310,6 +331,7 @@ def run(
     seed:int, # What the run is drawn from
 ) -> pd.DataFrame: # A row for each of `ways`: `score`, parameters, CPU seconds of training
     "Train once and read the validation part in three ways"
+    check_known('name', name, tried)
     began = time.process_time()
     learn = train(tried[name], unread, seed)
     seconds = time.process_time() - began
@@ -325,6 +347,7 @@ def survey(
     jobs:int=None, # Processes; one a core by default
 ):
     "Train before \"nine\", \"five\", and, to choose, \"seven\": an hour on two cores; it resumes"
+    check_sizes(seeds=seeds)
     first = ['pointer, renamed', 'LMModel7', 'LMModel7, renamed']
     then = [o for o in kinds if o not in first]
     # all get a few seeds before any gets more, so that the table is of use early on

@@ -16,7 +16,8 @@ import pandas as pd
 import torch
 from torch import Generator, Tensor
 
-from .checks import check_counts, check_sizes, is_number
+from .checks import (check_counts, check_float, check_model, check_sizes, check_strings,
+                          is_number)
 from .command_line import command
 from .data import human_numbers, numericalize
 from .errors import Reading, collect, predictions, run_tables
@@ -31,6 +32,12 @@ def probabilities(
     top_p:float=None, # Then keep the fewest words that have this much of the probability
 ) -> Tensor: # … × vocab_sz, each row adding up to 1
     "What the next word is drawn from: temperature, top-k and then top-p (arXiv 1904.09751, §3.1)"
+    check_float(logits=logits)
+    if not logits.numel():
+        raise ValueError(f'logits: must not be empty, but their shape is {tuple(logits.shape)}')
+    _check_draw(temperature, top_k, top_p, None)
+    if temperature == 0:
+        raise ValueError('temperature: must be above 0 to divide by, not 0')
     # the largest becomes 0, so that no temperature is too low to divide by
     shifted = logits.double() - logits.max(-1, keepdim=True).values
     p = (shifted/temperature).to(logits.dtype).softmax(-1)
@@ -47,8 +54,18 @@ def probabilities(
     return kept/kept.sum(-1, keepdim=True)
 
 # %% ../nbs/beyond/03_generation.ipynb #41741377
+def _check_reader(model, vocab):
+    "`TypeError` or `ValueError` unless `model` can read, and may say, just these words"
+    check_model(model)
+    check_strings(vocab=vocab)
+    table = getattr(model, 'i_h', None)
+    if table is not None and len(table.weight) != len(vocab):
+        raise ValueError(f'vocab: the model has {len(table.weight)} words, not {len(vocab)}')
+
 def _as_ids(prompt, vocab, name='prompt'):
     "The ids of one prompt; `ValueError` if it has no words or unknown ones"
+    if not isinstance(prompt, str):
+        raise TypeError(f'{name}: must be a string of words, not {prompt!r}')
     words = prompt.split()
     if not words:
         raise ValueError(f'{name}: at least one word is needed')
@@ -84,7 +101,8 @@ def stream_words(
     "The words with which `model` goes on, as they come; `ValueError` for what can't be meant"
     check_sizes(n=n)
     _check_draw(temperature, top_k, top_p, seed)
-    several = not isinstance(prompt, str)
+    _check_reader(model, vocab)
+    several = isinstance(prompt, (list, tuple))
     names = [f'prompt[{i}]' for i in range(len(prompt))] if several else ['prompt']
     prompts = list(prompt) if several else [prompt]
     if not prompts:
@@ -133,6 +151,7 @@ def beam_search(
 ) -> pd.DataFrame: # At most `beam` rows, the likeliest first: `text, log_prob` of what was added
     "The likeliest texts of `n` words that a search with so many beams finds"
     check_sizes(n=n, beam=beam)
+    _check_reader(model, vocab)
     device = next(model.parameters()).device
     texts = torch.tensor([_as_ids(prompt, vocab)], device=device)
     start, scores = texts.shape[1], torch.zeros(1, device=device)
@@ -157,7 +176,7 @@ def continue_text(
     seed:int=None, # As for `stream_words`
 ): # The words that were added; for a list of prompts, a list
     "Let `model` go on from `prompt`; `ValueError` for no words, unknown words or a bad number"
-    several = not isinstance(prompt, str)
+    several = isinstance(prompt, (list, tuple))
     if beam is None:
         steps = list(stream_words(model, vocab, prompt, n, temperature, top_k, top_p, seed))
         return [' '.join(o) for o in zip(*steps)] if several else ' '.join(steps)
@@ -192,6 +211,10 @@ def how_far(
 ) -> pd.DataFrame: # A row a start: `start`, `right`
     "How many numbers `model` says right before its first error, when it has read the two before"
     check_sizes(most=most)
+    if not isinstance(starts, (list, tuple, range)) or not len(starts):
+        raise TypeError(f'starts: must be a list of at least one number, not {starts!r}')
+    for n in starts:
+        check_sizes(starts=n)
     lines = human_numbers()
     # the corpus has no 8,000
     places = [n - 1 if n < 8000 else n - 2 for n in starts]
@@ -221,6 +244,7 @@ def survey(
     seeds:int=16, # Runs of each model
 ):
     "Make the table of `counting`, and those of `errors` of the same runs; it goes on if stopped"
+    check_sizes(seeds=seeds)
     collect(run_tables | {'rnnlm/tables/counting.csv': _counted}, seeds)
 
 def counting() -> pd.DataFrame: # `model, seed, start, right`
@@ -244,13 +268,15 @@ def _spelled(digits, lines):
     return lines[number - 1 if number < 8000 else number - 2].split()
 
 def words_of(
-    text:str, # Numbers in words or digits, as people type them
+    prompt:str, # Numbers in words or digits, as people type them
 ) -> list[str]: # Words of the corpus, though perhaps unknown ones
-    "What a text says in the words of Human Numbers, as on the playground; errors name the prompt"
+    "What a prompt says in the words of Human Numbers, as on the playground; `ValueError` if not"
+    if not isinstance(prompt, str):
+        raise TypeError(f'prompt: must be a string, not {prompt!r}')
     lines = human_numbers()
     known = set(lines)
     pieces = re.findall(rf'{_digits()}|\.|[^\s,.;:-]+',
-                        re.sub('[\u2010-\u2015\u2212]', '-', text.lower()))
+                        re.sub('[\u2010-\u2015\u2212]', '-', prompt.lower()))
     words, closed = [], False
     for piece in pieces:
         in_digits = bool(re.fullmatch(r'-?\d[\d,.]*', piece))

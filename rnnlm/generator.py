@@ -9,7 +9,7 @@ __all__ = ['block', 'skip', 'at_state', 'as_numpy', 'place', 'draws']
 import numpy as np
 import torch
 
-from .checks import check_counts
+from .checks import check_counts, check_functions
 
 # %% ../nbs/replication/14_generator.ipynb #9ae25fbe
 # Draws made at a time
@@ -70,6 +70,7 @@ def draws(
     **kwargs,
 ) -> int: # 32-bit draws
     "How many numbers calling `f` takes from torch's CPU generator, which is left as it was"
+    check_functions(f=f)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(42)
         f(*args, **kwargs)

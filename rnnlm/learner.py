@@ -15,6 +15,8 @@ from fastai.losses import CrossEntropyLossFlat
 from fastai.optimizer import Optimizer, debias
 from fastai.text.learner import TextLearner
 
+from .checks import check_kinds, check_weights
+
 # %% ../nbs/replication/10_learner.ipynb #136a30de
 class FlatLoss(CrossEntropyLossFlat):
     "fastai's `CrossEntropyLossFlat` with all of its options, on plain tensors"
@@ -41,6 +43,9 @@ class LeanAdam(Optimizer):
         eps:float=1e-5, # Added to the root of the squares
         wd:float=0.01, # Decoupled weight decay
     ):
+        hypers = dict(lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd)
+        # a list has one for each group of parameters
+        check_weights(**{k: o for k, o in hypers.items() if not isinstance(o, (list, tuple))})
         super().__init__(params, [], lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd)
 
     def zero_grad(self):
@@ -99,6 +104,8 @@ class LeanLearner(Learner):
         *args, # Everything else as `Learner` takes it
         **kwargs,
     ):
+        check_kinds(DataLoaders, dls=dls)
+        check_kinds(nn.Module, model=model)
         self.heard, self.told = {}, []
         super().__init__(dls, model, loss_func, opt_func, *args, **kwargs)
 

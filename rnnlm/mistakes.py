@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .chapter import variants
-from .checks import check_sizes
+from .checks import check_known, check_shares, check_sizes
 from .replicate.judge import Norm, bounds, judge_runs, same_seed
 from .replicate.store import flat
 from .tables import curves, reference
@@ -31,9 +31,9 @@ def detection(
     alarm:float=1e-3, # How often right runs may be called wrong
 ) -> float: # From 0 to 1
     "How often is the mean of `k` runs of `variant` noticed not to be what it claims?"
-    if variant not in variants:
-        raise ValueError(f"variant: {variant!r} is unknown; there are {', '.join(variants)}")
+    check_known('variant', variant, variants)
     check_sizes(k=k, n=n)
+    check_shares(alarm=alarm)
     return refused(flat(reference(variant), curves), variants[variant].of, k, n, alarm)
 
 def refused(rows, model, k, n=1000, alarm=1e-3):
@@ -54,6 +54,8 @@ def false_alarms(
     alarm:float=1e-3, # As promised
 ) -> float: # From 0 to 1
     "How often are right runs called wrong, none of which a bound was made from?"
+    check_sizes(k=k)
+    check_shares(alarm=alarm)
     return refused(flat(reference(model, name), curves), model, k, alarm=alarm)
 
 def false_alarms_elsewhere(

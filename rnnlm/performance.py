@@ -28,8 +28,8 @@ from fastai.data.core import DataLoaders
 from fastai.optimizer import Adam
 
 from .chapter import chapter_learner, recipe
+from .checks import check_frame, check_kinds, check_known, check_loaders, check_sizes
 from .command_line import command
-from .checks import check_sizes
 from .data import (group_chunks, human_numbers, human_numbers_dls, make_vocab, numericalize,
                         tokenize)
 from .learner import FlatLoss
@@ -46,6 +46,9 @@ def interleaved(
 ) -> pd.DataFrame: # Seconds: a row a round, a column a function
     "Time each function once a round, every round beginning with another; the first is not counted"
     check_sizes(rounds=rounds)
+    check_kinds(dict, fs=fs)
+    if not fs or not all(map(callable, fs.values())):
+        raise ValueError('fs: must be functions by name, and at least one of them')
     if label:
         print(label, file=sys.stderr, flush=True)
     names, rows = list(fs), []
@@ -65,6 +68,8 @@ def compared(
     **labels, # Put into every row
 ) -> list[dict]: # A row a column: `median, low, high` of its ratio to `base`, and the median time
     "How many times as long as `base` does each take?"
+    check_frame('times', times, [])
+    check_known('base', base, times)
     rows = []
     for name in times:
         x, time_taken = times[name]/times[base], float(times[name].median())
@@ -98,6 +103,8 @@ def cycle(
 ): # The learner, trained from seed 0
     "Train as the chapter does, without printing"
     r = recipe(model)
+    check_sizes(epochs=epochs, threads=threads)
+    check_loaders(dls)
     with seeded(0):
         torch.set_num_threads(threads)
         learn = chapter_learner(model, dls, **kwargs)
@@ -112,6 +119,8 @@ def bare_fit(
     epochs:int, # Of one cycle
 ) -> tuple: # The model, trained from seed 0; `train_loss, valid_loss, accuracy` of each epoch
     "The same updates in a plain PyTorch loop"
+    check_sizes(epochs=epochs)
+    check_loaders(dls)
     r, k, rows = recipe(model), 0, []
     n, smooth = epochs*len(dls.train), torch.zeros(())
     lr = combined_cos(.25, r.lr/25, r.lr, r.lr/1e5)
@@ -193,7 +202,8 @@ def stored() -> dict: # By part: `made_with`, and `rows`
 def results(
     part:str, # `fits`, `lstms`, `imports` or `growth`
 ) -> pd.DataFrame: # A row a measurement
-    "One table of the stored measurements"
+    "One table of the stored measurements; `ValueError` if there is no such part"
+    check_known('part', part, stored())
     return pd.DataFrame(stored()[part]['rows'])
 
 # %% ../nbs/replication/11_performance.ipynb #3df1cbd8

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from .chapter import chapter_learner, fit
+from .checks import check_kinds, check_sizes, check_strings
 from .data import human_numbers, human_numbers_dls, make_vocab, numericalize, tokenize
 from .replicate.experiment import seeded
 from .weight_tying import LMModel7
@@ -33,9 +34,7 @@ def true_next(
     words:list[str], # The text so far, `.` between two numbers
 ) -> str: # The next word of the count, or `None` where the text does not say
     "What follows `words` in Human Numbers; `TypeError` if they are one string"
-    if isinstance(words, str):
-        raise TypeError(f'words: a list of words is needed, not one string ({words[:20]!r}); '
-                        'use words.split()')
+    check_strings(words=words)
     *before, part = ' '.join(words).split('.')
     lines, places = _lines()
     if before:
@@ -65,8 +64,13 @@ def go_on(
     n:int=20, # Words to add
 ) -> pd.DataFrame: # A row a word: `word`, `true`, `ok`, and `five` likeliest (word, probability)
     "Count on from `words`; `ValueError` if there are none, too many, or unknown ones"
+    check_kinds(LMModel7, model=model)
+    check_strings(vocab=vocab, words=words)
+    check_sizes(n=n)
     if not 1 <= len(words) <= max_words:
         raise ValueError(f'words: 1 to {max_words:,} are needed, not {len(words):,}')
+    if unknown := [o for o in words if o not in vocab]:
+        raise ValueError(f'words: {unknown[0]!r} is not in vocab, which has {len(vocab)} words')
     training = model.training
     model.eval()
     model.reset()
@@ -116,8 +120,8 @@ def export_weights(
     **about, # What else to say of the model, such as its accuracy
 ) -> Path: # Where it was written
     "Write `model` as a script that assigns `LMMODEL7`; `TypeError` or `ValueError` if it can't be"
-    if not isinstance(model, LMModel7):
-        raise TypeError(f'model: must be an LMModel7, not {type(model).__name__}')
+    check_kinds(LMModel7, model=model)
+    check_strings(vocab=vocab)
     if model.h_o.weight is not model.i_h.weight:
         raise ValueError('model: its output layer must share the weights of its embedding')
     if len(vocab) != len(model.i_h.weight):
@@ -126,9 +130,14 @@ def export_weights(
     weights = base64.b64encode(np.concatenate(parts).astype('<f4').tobytes()).decode()
     spec = dict(n_hidden=model.rnn.hidden_size, n_layers=model.rnn.num_layers, about=about,
                 vocab=list(vocab), weights=weights)
-    path = Path(path)
-    path.write_text('// Made by `make playground`: the weights of a trained LMModel7, float32.\n'
-                    f'globalThis.LMMODEL7 = {json.dumps(spec)};\n')
+    script = ('// Made by `make playground`: the weights of a trained LMModel7, float32.\n'
+              f'globalThis.LMMODEL7 = {json.dumps(spec)};\n')
+    try:
+        path = Path(path)
+        path.write_text(script)
+    except (OSError, TypeError) as e:
+        why = getattr(e, 'strerror', None) or 'it is no path'
+        raise ValueError(f"path: {path} can't be written ({why}); give another file") from None
     return path
 
 # %% ../nbs/beyond/01_playground.ipynb #c730a9db
@@ -144,7 +153,7 @@ def load_weights(
         numbers = np.frombuffer(base64.b64decode(spec['weights']), '<f4').astype(np.float32)
         state = _state(model)
         parts = torch.tensor(numbers).split([o.numel() for o in state.values()])
-    except (IndexError, KeyError, ValueError, RuntimeError, TypeError) as e:
+    except (IndexError, KeyError, OSError, ValueError, RuntimeError, TypeError) as e:
         raise ValueError(f'path: {path} holds no exported LMModel7 '
                          f'({type(e).__name__})') from None
     weights = {k: part.view_as(o) for (k, o), part in zip(state.items(), parts)}

@@ -50,6 +50,8 @@ def embed(self:StatefulLM,
     check_ids('x', x)
     if x.ndim != 2:
         raise ValueError(f'x: must be bs × sl, not of shape {tuple(x.shape)}')
+    if not x.numel():
+        raise ValueError(f'x: must have at least one word, not the shape {tuple(x.shape)}')
     if x.device != w.device:
         raise ValueError(f'x: is on {x.device}, but the model is on {w.device}')
     try:

@@ -19,7 +19,7 @@ from fastai.callback.schedule import combined_cos
 from tqdm import tqdm
 
 from .chapter import recipe
-from .checks import check_counts
+from .checks import check_counts, check_weights
 from .cpu_dropout import CPUDropout
 from .data import human_numbers_dls
 from .generator import at_state, skip
@@ -129,5 +129,6 @@ def look_up(
     within:float=2e-5, # Rounding
 ) -> pd.DataFrame: # `n, loss`
     "Which of the states tried give this loss?"
+    check_weights(loss=loss, within=within)
     tried = stored('search.csv.gz')
     return tried[(tried.loss-loss).abs() < within].reset_index(drop=True)

@@ -29,7 +29,8 @@ from fastai.torch_core import default_device
 from torch import Tensor
 
 from .awd_lstm import AWDLanguageModel
-from .checks import check_sizes, is_number
+from .checks import (check_functions, check_kinds, check_known, check_loaders, check_sizes,
+                          check_strings, check_weights, is_number)
 from .data import StreamLoader, numericalize, stream_batches
 from .errors import Reading
 from .learner import FlatLoss, LeanLearner, LeanTextLearner
@@ -65,6 +66,7 @@ def word_tokens(
     texts, # Strings
 ): # A list of words for each of them
     "Words in lower case and runs of one mark; called as fastai's tokenisers are"
+    check_strings(texts=texts)
     for text in texts:
         yield [o[0].lower() for o in _word.finditer(text)]
 
@@ -113,6 +115,7 @@ def _is_address(text):
 # %% ../nbs/beyond/06_your_own_text.ipynb #4ec9599f
 def _tokens(texts, tokenizer, name):
     "The words of each text, which begins with `xxbos`"
+    check_functions(tokenizer=tokenizer)
     tokenizer = tokenizer() if isinstance(tokenizer, type) else tokenizer
     # the end of a line is a blank, for a tokeniser that only knows blanks too
     plain = [' '.join(o.split()) for o in _strings(texts, name)]
@@ -180,9 +183,21 @@ def stream_of(
     loader:StreamLoader, # Batches of a running text
 ) -> list[int]: # Its ids, one more than there are words to predict
     "The running text that the batches of a loader were cut from"
+    check_kinds(StreamLoader, loader=loader)
     rows = torch.cat([xb for xb, _ in loader.ordered()], 1).flatten().tolist()
     last = loader.ordered()[-1][1][-1, -1]
     return [*rows, int(last)]
+
+def _check_text(ids, vocab_sz, least):
+    "`TypeError` or `ValueError` unless there are so many ids of words"
+    if not isinstance(ids, (list, tuple)) or not all(isinstance(o, int) for o in ids):
+        raise TypeError('ids: must be a list of whole numbers, such as stream_of gives, '
+                        f'not {type(ids).__name__}')
+    if len(ids) < least:
+        raise ValueError(f'ids: at least {least} are needed, not {len(ids)}')
+    if not 0 <= min(ids) <= max(ids) < vocab_sz:
+        raise ValueError(f'ids: must be from 0 to {vocab_sz-1}, '
+                         f'but go from {min(ids)} to {max(ids)}')
 
 class KneserNey:
     "An n-gram model: interpolated Kneser–Ney, one discount an order (doi 10.1006/csla.1999.0128)"
@@ -192,6 +207,7 @@ class KneserNey:
         order:int=5, # Words that are counted together: 5 looks back over four
     ):
         check_sizes(vocab_sz=vocab_sz, order=order)
+        _check_text(ids, vocab_sz, order)
         self.vocab_sz, self.levels = vocab_sz, []
         grams = Counter(zip(*[ids[i:] for i in range(order)]))
         while order:
@@ -227,6 +243,7 @@ class KneserNey:
         ids:list[int], # A running text
     ) -> Tensor: # One for each word of `ids` but the first
         "How likely each word was after the words before it"
+        _check_text(ids, self.vocab_sz, 2)
         back = len(self.levels)-1
         each = [self.prob(ids[i], ids[max(0, i-back):i]) for i in range(1, len(ids))]
         return torch.tensor(each, dtype=torch.float64)
@@ -247,8 +264,10 @@ def text_learner(
     width:int=64, # Of embedding and states
 ) -> Learner: # fastai's `Learner`, a lean one, with accuracy and perplexity
     "A learner with two layers; AR and TAR at fastai's strengths but for LMModel6"
-    if model not in models:
-        raise ValueError(f"model: {model!r} is unknown; there are {', '.join(models)}")
+    check_known('model', model, models)
+    check_loaders(dls)
+    check_weights(drop=drop)
+    check_sizes(width=width)
     n = len(dls.vocab)
     options = dict(loss_func=FlatLoss(), metrics=[accuracy, Perplexity()])
     if model == 'LMModel6':
@@ -267,6 +286,9 @@ def load_fastai(
     vocab:list[str], # The words of `model`; one that fastai's did not have starts as their mean
 ):
     "Give `model` the weights of fastai's `AWD_LSTM`; an error if any weight is left over"
+    check_kinds(AWDLanguageModel, model=model)
+    check_kinds(dict, weights=weights)
+    check_strings(old_vocab=old_vocab, vocab=vocab)
     adapted = match_embeds(dict(weights), old_vocab, vocab)
     def ours(name):
         renamed = name.replace('encoder_dp', 'embed_dp').replace('encoder', 'i_h')
@@ -284,6 +306,7 @@ def survey_dls(
     part:str, # `validation`, or `held out`: the end of the training text alone
 ) -> DataLoaders: # On the CPU, with `vocab`
     "Python's prose, to judge by or to choose by"
+    check_known('part', part, ['validation', 'held out'])
     train, held = _cut(_tokens(python_prose(), word_tokens, 'texts'), .1)
     if part == 'held out':
         train, held = _cut(train, .1)
@@ -295,6 +318,7 @@ def network_probs(
 ) -> Tensor: # One for each word, as `KneserNey.probs` has them for `stream_of(loader)`
     "How likely a network finds each word; it begins every row of the batch without a memory"
     read, chances = Reading(model), []
+    check_kinds(StreamLoader, loader=loader)
     for xb, yb in loader.ordered():
         chances.append(read(xb).softmax(-1).gather(-1, yb[..., None])[..., 0])
     return torch.cat(chances, 1).flatten().double()
@@ -323,6 +347,8 @@ def choose(
     measure, # From `drop=` and `rate=` to a loss
 ) -> dict: # The `drop` and the `rate` that were chosen
     "The best of `drops` for a model, and with that the best of `rates`"
+    check_known('model', model, drops)
+    check_functions(measure=measure)
     chosen = dict(drop=drops[model][0], rate=rates[0])
     for name, values in dict(drop=drops[model], rate=rates).items():
         losses = [measure(**chosen | {name: value}) for value in values]
@@ -334,6 +360,7 @@ def survey(
     seeds:int=3, # Runs of each model with what was chosen
 ):
     "Choose on held-out training text, then train from all seeds; it goes on where it stopped"
+    check_sizes(seeds=seeds)
     path = Path(out)
     rows = pd.read_csv(path).to_dict('records') if path.exists() else []
     # another Python has another text

@@ -9,6 +9,8 @@ __all__ = ['Attention', 'Block', 'TransformerLM']
 import torch
 from torch import LongTensor, Tensor, nn
 
+from .checks import bad_ids, check_ids, check_probabilities, check_sizes
+
 # %% ../nbs/beyond/05_transformer.ipynb #cef00368
 class Attention(nn.Module):
     "Causal attention with several heads, to words whose distance it knows"
@@ -19,6 +21,9 @@ class Attention(nn.Module):
         reach:int, # Largest distance
     ):
         super().__init__()
+        check_sizes(n=n, heads=heads, reach=reach)
+        if n % heads:
+            raise ValueError(f'heads: must divide the width {n}, not {heads}')
         self.heads = heads
         self.query = nn.Linear(n, n)
         self.key_value = nn.Linear(n, 2*n)
@@ -78,6 +83,8 @@ class TransformerLM(nn.Module):
         memory:int=32, # Words of earlier batches that each layer sees
     ):
         super().__init__()
+        check_sizes(vocab_sz=vocab_sz, n=n, layers=layers, heads=heads, memory=memory)
+        check_probabilities(p=p)
         self.i_h = nn.Embedding(vocab_sz, n)
         nn.init.normal_(self.i_h.weight, std=n**-.5)
         self.blocks = nn.ModuleList([Block(n, heads, p, memory+16) for _ in range(layers)])
@@ -94,7 +101,15 @@ class TransformerLM(nn.Module):
         x:LongTensor, # Token ids, bs × sl of at most 16
     ) -> tuple[Tensor,Tensor,Tensor]: # Logits, bs × sl × vocab_sz; activations, twice
         "Logits of the next word at every step"
-        h = self.drop(self.i_h(x) * self.i_h.weight.shape[1]**.5)
+        check_ids('x', x)
+        if x.ndim != 2 or not 1 <= x.shape[1] <= 16:
+            raise ValueError('x: must be bs × sl with an sl from 1 to 16, '
+                             f'not of shape {tuple(x.shape)}')
+        try:
+            emb = self.i_h(x)
+        except IndexError:
+            raise bad_ids('x', x, len(self.bias)) from None
+        h = self.drop(emb * emb.shape[-1]**.5)
         seen = self.seen
         if seen is None or len(seen[0]) != len(x):
             seen = [h[:, :0]] * len(self.blocks)

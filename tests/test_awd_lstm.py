@@ -27,7 +27,7 @@ from torch.func import functional_call
 import rnnlm
 from rnnlm.ablation import compare, finals
 from rnnlm.ar_tar import activation_reg, temporal_activation_reg
-from rnnlm.awd_lstm import AWDLanguageModel, AWDLSTM, Decoder, awd_lstm_lm_config
+from rnnlm.awd_lstm import AWDLanguageModel, AWDLSTM, awd_lstm_lm_config
 from rnnlm.data import human_numbers, human_numbers_dls, tokenize
 from rnnlm.dropout import EmbeddingDropout, LockedDropout, WeightDropout
 from rnnlm.errors import errors
@@ -332,65 +332,6 @@ def encoder(**changes):
 
 def model(config=None, drop_mult=1.0):
     return AWDLanguageModel(30, config, drop_mult)
-
-
-net = AWDLanguageModel(30, dict(emb_sz=8, n_hid=8, n_layers=2, pad_token=None))
-wrong = {
-    'n_hid': (lambda: encoder(n_hid=0), ValueError, 'n_hid: must be a whole number of at least 1'),
-    'n_layers': (lambda: encoder(n_layers=0), ValueError, 'n_layers: must be a whole number'),
-    'pad too high': (
-        lambda: encoder(pad_token=30),
-        ValueError,
-        'pad_token: must be an id from 0 to 29 or None, not 30',
-    ),
-    'pad negative': (lambda: encoder(pad_token=-1), ValueError, 'pad_token: must be an id from 0'),
-    'pad a float': (
-        lambda: encoder(pad_token=1.0),
-        ValueError,
-        'pad_token: must be an id from 0 to 29 or None, not 1.0',
-    ),
-    'pad a bool': (lambda: encoder(pad_token=True), ValueError, 'or None, not True'),
-    'weight_p': (lambda: encoder(weight_p=1.5), ValueError, 'weight_p: must be a probability'),
-    'output_p': (lambda: Decoder(8, 30, -0.1), ValueError, 'output_p: must be a probability'),
-    'tie_to': (
-        lambda: Decoder(8, 30, tie_to=nn.Embedding(30, 9)),
-        ValueError,
-        r'tie_to: must be 30 × 8, not \(30, 9\)',
-    ),
-    'unknown key': (
-        lambda: model(dict(n_hidden=8)),
-        ValueError,
-        'config: has no n_hidden; there are emb_sz, n_hid, n_layers, pad_token',
-    ),
-    'bidir': (lambda: model(dict(bidir=True)), ValueError, 'config: bidir must be False'),
-    'a list': (lambda: model([8]), TypeError, 'config: must be a dict, not list'),
-    'a wrong p': (lambda: model(dict(input_p=2.0)), ValueError, 'input_p: must be a probability'),
-    'negative': (lambda: model(drop_mult=-1), ValueError, 'drop_mult: must be a number of at'),
-    'nan': (lambda: model(drop_mult=float('nan')), ValueError, 'drop_mult: must be a number'),
-    'a bool': (lambda: model(drop_mult=True), ValueError, 'drop_mult: must be a number'),
-    'too large': (
-        lambda: model(drop_mult=5),
-        ValueError,
-        'drop_mult: 5 times input_p 0.25 is above 1',
-    ),
-    'one row': (lambda: net(some_ids()[0]), ValueError, 'x: must be bs × sl'),
-    'no ids': (lambda: net(some_ids().float()), TypeError, 'not torch.float32'),
-    'unknown ids': (lambda: net(some_ids() + 30), IndexError, 'from 0 to 29'),
-    'activations': (
-        lambda: net[1](torch.zeros(4, 10, 9)),
-        ValueError,
-        r'h: must be bs × sl × 8, not of shape \(4, 10, 9\)',
-    ),
-    'two dimensions': (lambda: net[1](torch.zeros(4, 8)), ValueError, 'h: must be bs × sl × 8'),
-}
-
-
-@pytest.mark.parametrize('case', wrong)
-def test_one_line_says_what_is_wrong(case):
-    call, kind, says = wrong[case]
-    with pytest.raises(kind, match=says) as e:
-        call()
-    assert '\n' not in str(e.value)
 
 
 @few

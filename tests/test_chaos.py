@@ -105,26 +105,6 @@ def test_float64_is_the_same_training(single):
     assert not any(isinstance(o, RNNRegularizer) for o in in_float64('LMModel6').cbs)
 
 
-@pytest.mark.parametrize(
-    'change, message',
-    [
-        (dict(model='LMModel8'), r"^model: 'LMModel8' is unknown"),
-        (dict(seed=-1), '^seed: must be a whole number'),
-        (dict(seed=0.5), '^seed: must be a whole number'),
-        (dict(steps=-1), '^steps: must be a whole number'),
-        (dict(steps=1.0), '^steps: must be a whole number'),
-        (dict(epochs=0), '^epochs: must be a whole number'),
-        (dict(epochs=16), '^epochs: the chapter trains for 15'),
-        (dict(dtype='float16'), "^dtype: must be float32 or float64, not 'float16'"),
-        (dict(dtype=torch.float32), '^dtype: must be float32 or float64'),
-    ],
-)
-def test_bad_arguments(change, message):
-    with pytest.raises(ValueError, match=message) as e:
-        pair(**{**dict(model='LMModel5', seed=0, epochs=1), **change})
-    assert '\n' not in str(e.value).split('; there are')[0]
-
-
 # growth
 
 
@@ -159,19 +139,6 @@ def test_stored_pairs_are_whole(model):
         assert pairs[pairs.epoch > 0].notna().all(axis=None)
         start = pairs[pairs.epoch == 0].distance
         assert (start < dict(float32=1e-7, float64=1e-15)[dtype]).all()
-
-
-@pytest.mark.parametrize(
-    'args, message',
-    [
-        (('LMModel8',), '^model: '),
-        (('LMModel7', 'float16'), '^dtype: '),
-        (('LMModel7: no tying', 'float64'), '^dtype: '),
-    ],
-)
-def test_what_is_not_stored(args, message):
-    with pytest.raises(ValueError, match=message):
-        stored_pairs(*args)
 
 
 def ends(name):

@@ -149,35 +149,6 @@ def test_accuracies_are_whole_counts(finished):
 
 
 @pytest.mark.parametrize(
-    'options, says',
-    [
-        (
-            dict(models='LMModel9'),
-            "'LMModel9' is unknown; there are LMModel4, LMModel5, LMModel6, ",
-        ),
-        (dict(models='LMModel5: RELU'), "'LMModel5: RELU' is unknown"),
-        (dict(models=','), '--models: none was given'),
-        (dict(seeds=0), '--seeds: at least 1 is needed, not 0'),
-        (dict(seeds='x'), "--seeds: a whole number is needed, not 'x'"),
-        (dict(seeds='1.5'), "--seeds: a whole number is needed, not '1.5'"),
-        (dict(seeds=99999999999), '--seeds: at most 1,000,000 can be asked for, not 99999999999'),
-        (dict(seeds='9' * 5000), '--seeds: '),
-        (dict(first_seed=-1), '--first_seed: at least 0 is needed, not -1'),
-        (dict(first_seed=2**63 - 1, seeds=2), 'seed: must be a whole number from 0 to 2**63 - 1'),
-        (dict(jobs=-2), '--jobs: at least 0 is needed, not -2'),
-        (dict(backend='smoke'), "backend: 'smoke' is unknown; there are loky, dask, sequential"),
-        (dict(reference_to='x.txt'), '--reference_to: a file that ends in .csv.gz is needed'),
-    ],
-)
-def test_bad_request(options, says, tmp_path, reproduce):
-    p = reproduce(**{'out': tmp_path / 'results', **options})
-    assert p.status == 2 and p.err.startswith('rnnlm_reproduce: ') and says in p.err
-    assert (
-        p.err.count('\n') == 1 and not (tmp_path / 'results').exists() and 'training' not in p.out
-    )
-
-
-@pytest.mark.parametrize(
     'scheduler, says',
     [('', 'needs the address of one'), ('host', "such as --scheduler tcp://host:8786, not 'host'")],
 )

@@ -3,7 +3,6 @@
 from functools import partial
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -191,37 +190,6 @@ def test_cpu_dropout_passes_gradients():
 
 
 # What can't be meant
-
-
-@pytest.mark.parametrize(
-    'call, said',
-    [
-        (lambda: at_state(-1), 'n: must be a whole number'),
-        (lambda: at_state(1.5), 'n: must be a whole number'),
-        (lambda: at_state(0, 2**32), 'seed: must be a whole number'),
-        (lambda: skip(True), 'n: must be a whole number'),
-        (lambda: place('x'), 'seed: must be a whole number'),
-        (lambda: CPUDropout(1.2, 'mkl'), 'p: must be a probability'),
-        (lambda: CPUDropout(0.4, 'intel'), 'kind: '),
-        (lambda: serial_mask((2, 3, 4), 0.6, 'sideways'), 'order: '),
-        (lambda: run_at(-2, 'LMModel5', 1), 'n: must be a whole number'),
-        (lambda: run_at(0, 'LMModel9', 1), 'model: '),
-        (
-            lambda: find_state(None, None, published('LMModel5')[:1], []),
-            'candidates: there are none',
-        ),
-        (lambda: find_state(None, None, published('LMModel5')[1:2], [0]), 'printed: needs'),
-        (lambda: find_state(None, None, pd.DataFrame(), [0]), 'printed: needs'),
-        (
-            lambda: agreement(published('LMModel5'), published('LMModel5').assign(epoch=99)),
-            'printed: has no epoch',
-        ),
-    ],
-)
-def test_one_line_says_what_is_wrong(call, said):
-    with pytest.raises(ValueError, match='^' + said) as e:
-        call()
-    assert '\n' not in str(e.value)
 
 
 def test_place_gives_up():

@@ -175,9 +175,3 @@ def test_a_split_over_the_whole_text():
     for dl in (dls.train, dls.valid):
         assert set(predictions(LMModel6(30, 4, 1), dl).thousand) == set(range(10))
     assert not {9} & set(predictions(LMModel6(30, 4, 1), chapter.train).thousand)
-
-
-@pytest.mark.parametrize('sizes', [dict(every=1), dict(every=4), dict(bs=0), dict(every=2.0)])
-def test_splits_that_do_not_divide(sizes):
-    with pytest.raises(ValueError, match=f'^{next(iter(sizes))}: must be'):
-        spread_dls(**sizes)

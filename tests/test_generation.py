@@ -240,37 +240,6 @@ def test_a_wide_beam_finds_what_an_exhaustive_search_does():
     assert 0 < missed < 8
 
 
-@pytest.mark.parametrize(
-    'options, said',
-    [
-        (dict(prompt=' '), 'prompt: at least one word'),
-        (dict(prompt=[]), 'prompt: at least one is needed'),
-        (dict(prompt=['a', '']), r'prompt\[1\]: at least one word'),
-        (dict(prompt='a z'), "prompt: 'z' is not in vocab"),
-        (dict(n=0), 'n: must be'),
-        (dict(temperature=-1.0), 'temperature: must be'),
-        (dict(temperature=math.nan), 'temperature: must be'),
-        (dict(temperature='hot'), 'temperature: must be'),
-        (dict(temperature=1.0, top_k=0), 'top_k: must be'),
-        (dict(temperature=1.0, top_p=0.0), 'top_p: must be'),
-        (dict(temperature=1.0, top_p=1.1), 'top_p: must be'),
-        (dict(top_k=3), 'top_k: at temperature 0'),
-        (dict(top_p=0.9), 'top_p: at temperature 0'),
-        (dict(temperature=1.0, seed=-1), 'seed: must be'),
-        (dict(beam=0), 'beam: must be'),
-        (dict(beam=2, temperature=1.0), 'beam: .*temperature'),
-    ],
-)
-def test_what_cannot_be_meant(options, said):
-    model = LMModel4(7, 4)
-    with pytest.raises(ValueError, match=f'^{said}'):
-        continue_text(model, vocab, **{'prompt': 'a', **options})
-    if 'beam' not in options:
-        # at once, and not with the first word
-        with pytest.raises(ValueError, match=f'^{said}'):
-            stream_words(model, vocab, **{'prompt': 'a', **options})
-
-
 class Says(nn.Module):
     "Says after each word what `guess` does of all words so far, by so many nats"
 

@@ -403,23 +403,3 @@ def test_a_text_too_short(n):
 def test_a_text_just_long_enough():
     ((xb, yb),) = stream_batches(torch.arange(65), 16, 4)
     assert equal(xb.flatten(), torch.arange(64)) and equal(yb.flatten(), torch.arange(1, 65))
-
-
-@pytest.mark.parametrize('nums', [[1, 2, 3], torch.zeros(99)], ids=['list', 'floats'])
-def test_a_text_of_no_ids(nums):
-    with pytest.raises(TypeError, match='^nums: must'):
-        stream_batches(nums, 4, 5)
-
-
-sizes = [dict(bs=0), dict(sl=0), dict(bs=2.0), dict(n=0), dict(n=True)]
-
-
-@pytest.mark.parametrize('kwargs', sizes, ids=str)
-def test_sizes(kwargs):
-    with pytest.raises(ValueError, match=f'^{name(kwargs)}: must be a whole number'):
-        human_numbers_dls(**kwargs)
-
-
-def test_a_size_that_gives_no_batch():
-    with pytest.raises(ValueError, match='^bs: 5000 rows of 16 tokens need 80001 tokens'):
-        human_numbers_dls(bs=5000)

@@ -28,7 +28,7 @@ from rnnlm.mistakes import false_alarms_elsewhere, refused
 from rnnlm.performance import bare_fit, compared, cycle, interleaved
 from rnnlm.playground import export_weights, go_on, true_next
 from rnnlm.readers import measured, nearest
-from rnnlm.replicate.experiment import Experiment, as_seeds, study
+from rnnlm.replicate.experiment import Experiment, study
 from rnnlm.replicate.judge import Norm, bounds, held_out_scores, moved, tail_bound
 from rnnlm.replicate.report import draw_band, shades
 from rnnlm.replicate.store import Run, Store, curves_of, flat
@@ -479,13 +479,6 @@ def test_words_are_predicted_from_what_dropout_leaves():
 
 
 # experiment
-
-
-def test_no_seeds_are_a_number_out_of_range():
-    for n in (0, 1_000_001):
-        text = f'^seeds: from 1 to 1,000,000 can be asked for, not {n}$'
-        with pytest.raises(ValueError, match=text):
-            as_seeds(n)
 
 
 def test_workers_that_die_now_and_then(tmp_path, monkeypatch):

@@ -261,11 +261,6 @@ def test_rate_finder(tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(before, learn.model.parameters(), strict=True))
 
 
-def test_no_such_model():
-    with pytest.raises(ValueError, match='^model: .* is unknown; there are LMModel6'):
-        text_learner('LMModel8', small(count))
-
-
 def test_without_dropout():
     dls = small(count)
     for model, drops in (('AWD-LSTM without dropout', False), ('AWD-LSTM', True)):

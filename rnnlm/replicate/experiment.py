@@ -28,6 +28,7 @@ import torch
 from joblib import Parallel, cpu_count, delayed, parallel_config
 from tqdm import tqdm
 
+from ..checks import check_functions
 from .store import (Run, Store, StoreError, commit_of, cpu, libraries, metrics_of,
                                    version_of)
 
@@ -101,6 +102,7 @@ def train_learner(
     seed:int, # What everything is drawn from
 ) -> pd.DataFrame: # As `recorded`, with the first weights in its `attrs`
     "One run of a fastai learner, a function of `seed` alone"
+    check_functions(make_learner=make_learner, fit=fit)
     with seeded(seed):
         learn = make_learner()
         # Loaders that were made just now have drawn from Python's generator
@@ -124,6 +126,7 @@ def from_learner(
     **kwargs, # `published`, `reference` and `version`, as `Experiment` takes them
 ) -> Experiment:
     "An experiment that trains a fastai learner"
+    check_functions(make_learner=make_learner, fit=fit)
     inner = make_learner
     while isinstance(inner, partial):
         inner = inner.func
@@ -186,6 +189,8 @@ def as_seeds(
         if not 1 <= seeds <= most:
             raise ValueError(f'seeds: from 1 to {most:,} can be asked for, not {seeds}')
         seeds = range(seeds)
+    if isinstance(seeds, str):
+        raise ValueError(f'seeds: a number or a list of seeds is needed, not {seeds!r}')
     try:
         seeds = list(dict.fromkeys(check_seed(o) for o in islice(seeds, most+1)))
     except TypeError:
@@ -211,11 +216,17 @@ def checked(
     if not names or len(set(names)) < len(names):
         problem = 'two have the same name' if names else 'none was given'
         raise StudyError(f'experiments: {problem}')
+    for o in experiments:
+        if not isinstance(o.name, str) or not o.name:
+            raise StudyError('experiments: a name must be a string that is not empty, '
+                             f'not {o.name!r}')
+        if not callable(o.train):
+            raise StudyError(f'experiments: train of {o.name} must be a function, not {o.train!r}')
     try:
         seeds = as_seeds(seeds)
     except ValueError as e:
         raise StudyError(str(e)) from None
-    if jobs is not None and (not isinstance(jobs, int) or jobs < 1):
+    if jobs is not None and (not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1):
         raise StudyError(f'jobs: at least 1 is needed, not {jobs}')
     if backend not in backends:
         raise StudyError(f"backend: {backend!r} is unknown; there are {', '.join(backends)}")
@@ -278,6 +289,10 @@ def study(
 ) -> pd.DataFrame: # A row an epoch: `experiment, seed, epoch`, the metrics
     "Train each experiment from each seed, but what `out` has; `StudyError` says what to mend"
     experiments, seeds = checked(experiments, seeds, jobs, backend)
+    if not isinstance(out, (str, Path)):
+        raise StudyError(f'out: must be the path of a folder, not {out!r}')
+    if stop is not None and not callable(stop):
+        raise StudyError(f'stop: must be a function or None, not {stop!r}')
     try:
         where = jobs or cpu_count(), backend, scheduler
         with warnings.catch_warnings():                            # of runs that `stop` left

@@ -12,6 +12,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import ListedColormap, to_rgb
 
+from ..checks import check_known
+
 # %% ../../nbs/replication/21_inks.ipynb #e881950e
 # By name: the colour on a white page, and the one on a dark page
 inks = dict(
@@ -70,6 +72,9 @@ def fading(
     steps:int=20, # Shades of each ink; Matplotlib makes a colour bar of more than 50 a bitmap
 ) -> ListedColormap: # For values of any range
     "A colour map from nothing to an ink, or from one ink to another by way of nothing"
+    check_known('ink', ink, inks)
+    if below is not None:
+        check_known('below', below, inks)
     def shades(name):
         opacity = np.linspace(0, most, steps + 1)[:, None]
         return np.hstack([np.tile(to_rgb(inks[name][0]), (steps + 1, 1)), opacity])

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from ..checks import check_frame, check_kinds, check_shares, check_sizes, check_weights
 from .store import curves_of, diverged_seeds, flat, metrics_of, padded
 
 # %% ../../nbs/replication/02_judge.ipynb #6039fbcc
@@ -40,6 +41,9 @@ def judge_printed(
     level:float=.01, # A smaller p is not reproduced
 ) -> pd.DataFrame: # A row a metric: `printed, mean, sd, seeds, below, p, reproduced` (or `None`)
     "Could the printed curves be those of one more run? `ValueError` if there is nothing to compare"
+    check_frame('published', published, [])
+    check_frame('reference', reference, ['seed', 'epoch'])
+    check_shares(level=level)
     if 'epoch' not in published and len(published) == 1:
         published = published.assign(epoch=reference.epoch.max())
     if 'epoch' not in published:
@@ -74,6 +78,10 @@ def same_seed(
     metrics:list=None, # Which to compare; the losses by default, or all if none is called a loss
 ) -> pd.DataFrame: # A row for each seed that both have: `difference, metric, epoch, start, agrees`
     "Do new runs agree with stored ones of their seed? `None` if weights came in another order"
+    for name, frame in dict(runs=runs, reference=reference).items():
+        check_frame(name, frame, ['seed', 'epoch', *(metrics or [])])
+    check_sizes(epochs=epochs)
+    check_weights(tolerance=tolerance)
     shared = [o for o in metrics_of(runs) if o in reference]
     losses = [o for o in shared if 'loss' in o]
     metrics = metrics or losses or shared
@@ -168,6 +176,8 @@ def bounds(
     alarm:float=1e-3, # How often right runs may raise a false alarm
 ) -> np.ndarray: # Of largest |z|, and of T²
     "Bounds of both scores, each with half of the false alarms; `ValueError` if runs are too few"
+    check_shares(alarm=alarm)
+    check_sizes(k=k)
     if len(rows) < fewest:
         raise ValueError(f'reference: {len(rows)} runs are too few for a bound; '
                          f'{fewest} are needed')
@@ -180,6 +190,8 @@ def judge_runs(
     alarm:float=1e-3, # How often right runs may raise a false alarm, all metrics together
 ) -> pd.DataFrame: # A row a metric, and `pattern` for T²: `seeds, epoch, deviation, bound, agrees`
     "Does the mean of these runs look like the reference? `ValueError` if it can't be compared"
+    for name, frame in dict(runs=runs, reference=reference).items():
+        check_frame(name, frame, ['seed', 'epoch'])
     metrics = [o for o in metrics_of(reference) if o in runs and reference[o].notna().all()]
     if not metrics:
         raise ValueError('runs: have no metric of the reference')
@@ -209,6 +221,10 @@ def refused_share(
     level:float=.01, # As for `judge_printed`
 ) -> float: # From 0 to 1
     "How often one run of something else, passed off as the printed table, would not be reproduced"
+    for name, frame in dict(wrong=wrong, reference=reference).items():
+        check_frame(name, frame, ['seed', 'epoch'])
+    check_frame('published', published, [])
+    check_shares(level=level)
     refused = pd.Series(False, index=sorted(wrong.seed.unique()))
     for metric in [o for o in metrics_of(published) if o in wrong]:
         theirs, held = curves_of(wrong, metric), curves_of(reference, metric)
@@ -226,6 +242,7 @@ def smallest_shift(
     share:float=.9, # Of the runs that have to be rejected
 ) -> float: # In units of the metric
     "The smallest shift of the last third of a curve that is rejected nine times in ten"
+    check_shares(level=level, share=share)
     rows = curves_of(reference, metric).dropna().to_numpy(float)
     late = np.arange(rows.shape[1]) >= rows.shape[1]*2//3
     sd = np.where(rows.std(0) > 0, rows.std(0), 1e-12)
@@ -286,6 +303,9 @@ def nearest_mistake(
     mistakes:dict, # Name to runs
 ) -> str: # A name
     "The known mistake whose mean run is nearest, in its own standard deviations"
+    check_kinds(dict, mistakes=mistakes)
+    if not mistakes:
+        raise ValueError('mistakes: at least one is needed')
     def distance(runs):
         metrics = [o for o in metrics_of(refused) if o in runs]
         mean = refused.groupby('epoch')[metrics].mean()
@@ -304,8 +324,19 @@ def judge(
     alarm:float=1e-3, # How often right runs may raise a false alarm
 ) -> Verdict:
     "What the seeds say of the printed table and of these runs; `ValueError` if there are no runs"
+    check_frame('runs', runs, [])
     if not len(runs):
         raise ValueError('runs: there are none')
+    check_frame('runs', runs, ['seed', 'epoch'])
+    if not metrics_of(runs):
+        raise ValueError('runs: have no metric, only seed and epoch')
+    if published is not None:
+        check_frame('published', published, [])
+    if reference is not None:
+        check_frame('reference', reference, ['seed', 'epoch'])
+    if mistakes is not None:
+        check_kinds(dict, mistakes=mistakes)
+    check_shares(level=level, alarm=alarm)
     mistakes, runs = mistakes or {}, padded(runs)
     held = runs if reference is None else padded(reference)
     if published is not None and 'epoch' not in published and len(published) == 1:
@@ -338,6 +369,8 @@ def moved(
     level:float=1e-3, # Of all metrics together
 ) -> pd.DataFrame: # A row a metric: `ks, p, moved`
     "Did a final number's distribution move from the reference's? `ValueError` below 8 seeds"
+    for name, frame in dict(runs=runs, reference=reference).items():
+        check_frame(name, frame, ['seed', 'epoch'])
     last = runs[runs.epoch == runs.epoch.max()]
     before = reference[(reference.epoch == reference.epoch.max()) & ~reference.seed.isin(runs.seed)]
     if min(len(last), len(before)) < 8:

@@ -21,6 +21,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..checks import check_frame, check_kinds, check_weights
+
 # %% ../../nbs/replication/03_store.ipynb #5f42e2a2
 @dataclass
 class Run:
@@ -51,6 +53,12 @@ class Run:
         return pd.DataFrame(self.arrays())
 
 # %% ../../nbs/replication/03_store.ipynb #821ad4ba
+def _check_numbers(runs, metrics):
+    "`ValueError` unless these columns of `runs` hold numbers"
+    for name in metrics:
+        if not pd.api.types.is_numeric_dtype(runs[name]):
+            raise ValueError(f'runs: {name} must be numbers, not {runs[name].dtype}')
+
 not_metrics = ['experiment', 'seed', 'epoch', 'weights', 'start']
 
 def metrics_of(
@@ -64,9 +72,8 @@ def curves_of(
     metric:str, # One of them
 ) -> pd.DataFrame: # A row a seed, a column an epoch
     "One metric of many runs; `ValueError` unless each seed has the same epochs"
-    lacks = [o for o in ('seed', 'epoch', metric) if o not in runs]
-    if lacks:
-        raise ValueError(f"runs: have no {', '.join(lacks)}; they have {', '.join(map(str, runs))}")
+    check_frame('runs', runs, ['seed', 'epoch', metric])
+    _check_numbers(runs, [metric])
     counts = runs.groupby('seed').epoch.agg(['size', 'nunique', 'min', 'max'])
     if len(counts.drop_duplicates()) > 1 or (counts['size'] != counts['nunique']).any():
         raise ValueError('runs: each seed needs the same epochs, each of them once')
@@ -76,13 +83,16 @@ def flat(
     runs:pd.DataFrame, # `seed`, `epoch` and metrics
     metrics:list, # Which to take, in this order
 ) -> np.ndarray: # A row a seed, the epochs of each metric one after the other
-    "All curves of a run as one row"
+    "All curves of a run as one row; `ValueError` for no metrics"
+    if not len(metrics):
+        raise ValueError('metrics: at least one is needed')
     return np.concatenate([curves_of(runs, o).to_numpy(float) for o in metrics], 1)
 
 def padded(
     runs:pd.DataFrame, # `seed`, `epoch` and metrics
 ) -> pd.DataFrame: # As many epochs for each seed
     "Runs with `NaN` where one ended before the others"
+    check_frame('runs', runs, ['seed', 'epoch'])
     n = runs.seed.nunique()*runs.epoch.nunique()
     if len(runs) == n or runs.duplicated(['seed', 'epoch']).any():
         return runs
@@ -95,7 +105,10 @@ def diverged_seeds(
     metrics:list, # Which to look at
 ) -> list: # Seeds
     "The seeds of runs with a number that is not finite"
-    numbers = runs[[o for o in metrics if o in runs]].to_numpy(float)
+    check_frame('runs', runs, ['seed'])
+    shared = [o for o in metrics if o in runs]
+    _check_numbers(runs, shared)
+    numbers = runs[shared].to_numpy(float)
     return sorted(runs.seed[~np.isfinite(numbers).all(1)].unique().tolist())
 
 # %% ../../nbs/replication/03_store.ipynb #10a06023
@@ -165,6 +178,9 @@ class Store:
         out, # Folder, made if it is missing; the file in it is `runs.sqlite`
         wait:float=60., # Seconds to wait for another study that is writing
     ):
+        if not isinstance(out, (str, Path)):
+            raise StoreError(f'out: must be the path of a folder, not {out!r}')
+        check_weights(wait=wait)
         self.path = Path(out)/'runs.sqlite'
         self.wait = wait
         try:
@@ -225,6 +241,7 @@ class Store:
         run:Run, # A finished run
     ) -> bool: # Was it new?
         "Keep `run`, unless one with its key is there already"
+        check_kinds(Run, run=run)
         row = [*run.key, json.dumps(run.curves), json.dumps(run.made, default=float)]
         row.append(datetime.now(timezone.utc).isoformat(timespec='seconds'))
         marks = ', '.join('?'*len(columns))
