@@ -79,7 +79,7 @@ def fold(cell, directives):
     """Mark a cell whose code is to be folded; `directives` are its lines `#| name: value`. What the
     library exports is, unless it says `#| open` (not `code-fold: show`: nbdev would export that)"""
     tags = cell.metadata.setdefault('tags', [])
-    exported = directives.keys() & {'export', 'exports'}
+    exported = directives.keys() & {'export', 'exporti', 'exports'}
     if exported and 'open' not in directives:
         tags.append('hide-input')
         cell.metadata['fold'] = summaries(cell.source)

@@ -6,6 +6,8 @@
 __all__ = ['gaps', 'detection', 'refused', 'false_alarms', 'false_alarms_elsewhere']
 
 # %% ../nbs/replication/08_mistakes.ipynb #2c828a2c
+from functools import cache
+
 import numpy as np
 import pandas as pd
 
@@ -36,14 +38,21 @@ def detection(
     check_shares(alarm=alarm)
     return refused(flat(reference(variant), curves), variants[variant].of, k, n, alarm)
 
+@cache
+def _norm(model):
+    return Norm(flat(reference(model), curves))
+
+@cache
+def _limits(model, k, alarm):
+    return bounds(flat(reference(model), curves), k, alarm)
+
 def refused(rows, model, k, n=1000, alarm=1e-3):
     "How often does the mean of `k` of these rows not look like runs of `model`?"
-    held = flat(reference(model), curves)
     drawn = np.arange(len(rows))[:, None]
     if k > 1:
         drawn = np.random.default_rng(k).integers(len(rows), size=(n, k))
-    scores = Norm(held).scores(rows[drawn].mean(1), k)
-    limits = bounds(held, k, alarm)
+    scores = _norm(model).scores(rows[drawn].mean(1), k)
+    limits = _limits(model, k, alarm)
     return float((~(scores <= limits[:, None]).all(0)).mean())     # a NaN does not either
 
 # %% ../nbs/replication/08_mistakes.ipynb #c10a139b

@@ -372,7 +372,7 @@ def test_the_command_says_what_is_wrong(capsys, prompt, options, said):
 def test_the_command_from_a_shell(tmp_path):
     "One line says what is wrong, and there is no traceback"
     script = tmp_path / 'rnnlm_generate'
-    script.write_text('from rnnlm.generation import rnnlm_generate\nrnnlm_generate()\n')
+    script.write_text('from rnnlm.generation import main\nmain()\n')
     command = [sys.executable, '-W', 'ignore', script, 'nine', '--beam', '2']
     found = subprocess.run([*command, '--temperature', '1'], capture_output=True, text=True)
     assert found.returncode == 2 and found.stdout == ''
