@@ -136,5 +136,4 @@ class Package(ModuleType):
                 return
             describe(value, ast.parse(source), source.splitlines())
 
-# %% ../nbs/beyond/08_module.ipynb #8b1e0023
 sys.modules[__name__].__class__ = Package

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from .chapter import chapter_learner, fit
-from .checks import check_kinds, check_sizes, check_strings
+from .checks import check_kinds, check_model, check_sizes, check_strings
 from .data import human_numbers, human_numbers_dls, make_vocab, numericalize, tokenize
 from .replicate.experiment import seeded
 from .weight_tying import LMModel7
@@ -64,7 +64,7 @@ def go_on(
     n:int=20, # Words to add
 ) -> pd.DataFrame: # A row a word: `word`, `true`, `ok`, and `five` likeliest (word, probability)
     "Count on from `words`; `ValueError` if there are none, too many, or unknown ones"
-    check_kinds(LMModel7, model=model)
+    check_model(model)
     check_strings(vocab=vocab, words=words)
     check_sizes(n=n)
     if not 1 <= len(words) <= max_words:

@@ -188,14 +188,14 @@ def stream_of(
     last = loader.ordered()[-1][1][-1, -1]
     return [*rows, int(last)]
 
-def _check_text(ids, vocab_sz, least):
-    "`TypeError` or `ValueError` unless there are so many ids of words"
+def _check_text(ids, vocab_sz, least=0):
+    "`TypeError` or `ValueError` unless these are ids of words, and at least so many"
     if not isinstance(ids, (list, tuple)) or not all(isinstance(o, int) for o in ids):
         raise TypeError('ids: must be a list of whole numbers, such as stream_of gives, '
                         f'not {type(ids).__name__}')
     if len(ids) < least:
         raise ValueError(f'ids: at least {least} are needed, not {len(ids)}')
-    if not 0 <= min(ids) <= max(ids) < vocab_sz:
+    if ids and not 0 <= min(ids) <= max(ids) < vocab_sz:
         raise ValueError(f'ids: must be from 0 to {vocab_sz-1}, '
                          f'but go from {min(ids)} to {max(ids)}')
 
@@ -207,7 +207,7 @@ class KneserNey:
         order:int=5, # Words that are counted together: 5 looks back over four
     ):
         check_sizes(vocab_sz=vocab_sz, order=order)
-        _check_text(ids, vocab_sz, order)
+        _check_text(ids, vocab_sz)
         self.vocab_sz, self.levels = vocab_sz, []
         grams = Counter(zip(*[ids[i:] for i in range(order)]))
         while order:

@@ -132,7 +132,7 @@ def test_tables_that_cannot_be_judged():
         judge_printed(printed.drop(columns='epoch'), reference)
     with pytest.raises(ValueError, match='prints loss at epoch 4, which the runs do not have'):
         judge_printed(printed.assign(epoch=printed.epoch + 1), reference)
-    with pytest.raises(ValueError, match='have no other'):
+    with pytest.raises(ValueError, match='^runs: lacks other; it has '):
         judge_printed(printed.rename(columns=dict(loss='other')), reference)
     with pytest.raises(ValueError, match='each seed needs the same epochs'):
         judge_printed(printed, reference[1:])
