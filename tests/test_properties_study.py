@@ -71,7 +71,7 @@ class Store(Store):
 
 @contextlib.contextmanager
 def children(more=''):
-    "A function that starts, in a process of its own, who adds runs; each takes milliseconds to fork"
+    "A function that starts a process that adds runs; to fork one takes milliseconds"
     with running(sys.executable, '-c', nursery.format(more=more), stderr=subprocess.DEVNULL) as p:
 
         def start(out, runs):
@@ -108,7 +108,7 @@ runs_to_keep = st.lists(
 
 
 def keeps_what_it_said(start, folder, runs, kills):
-    "After each kill: what was said to be kept is there, nothing else is, and all is as it was given"
+    "After each kill, what was said to be kept is there, unharmed, and nothing else is"
     given = {(o[0], o[3]): o[4] for o in runs}
     order, kept = list(given), set()
     for after, pause in kills:
@@ -150,7 +150,7 @@ def test_who_says_it_too_early_is_found_out(tmp_path):
 
 @st.composite
 def metrics(draw):
-    "Names of metrics, and for each how it goes: where it starts, how it changes, and how it is kept"
+    "Names of metrics, and for each where it starts, how it changes, and its dtype"
     kind = st.tuples(
         st.floats(-100, 100), st.floats(-3, 3), st.sampled_from([float, int, np.float32, bool])
     )
