@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['check_sizes', 'check_counts', 'is_number', 'check_probabilities', 'check_weights', 'check_shares', 'check_float',
            'check_tensor', 'check_pair', 'check_ids', 'bad_ids', 'check_known', 'check_strings', 'check_functions',
-           'check_kinds', 'check_frame', 'check_model', 'check_loader', 'check_loaders', 'check_twin']
+           'check_kinds', 'check_frame', 'check_model', 'check_loader', 'check_loaders', 'check_twin', 'check_flags',
+           'check_layers', 'check_dtype', 'check_sequences']
 
 # %% ../nbs/replication/12_checks.ipynb #fbafc786
 import math
@@ -13,6 +14,7 @@ from difflib import SequenceMatcher
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 # %% ../nbs/replication/12_checks.ipynb #181a2f9c
 def _short(
@@ -249,3 +251,60 @@ def check_twin(
     for name, wanted in options.items():
         if getattr(m, name) != wanted:
             raise ValueError(f'm: only {name}={wanted} has a twin here, not {getattr(m, name)}')
+
+# %% ../nbs/replication/12_checks.ipynb #d7b3e94a
+_untaken = {
+    'bias': (True, 'leave the biases in and set them to zero'),
+    'dropout': (0, 'put a Dropout between stacks of one layer each'),
+    'bidirectional': (False, 'give a second stack the steps in reverse'),
+    'proj_size': (0, "take PyTorch's own LSTM for a projected state"),
+}
+
+def check_flags(
+    **flags, # Values by the name of their argument
+):
+    "`TypeError` unless each is `True` or `False`"
+    for name, flag in flags.items():
+        if not isinstance(flag, bool):
+            raise TypeError(f'{name}: must be True or False, not {flag!r}')
+
+def check_layers(
+    untaken:dict, # What a stack of layers was given beside the arguments that it has
+    batch_first:bool, # Does its input have the batch as its first dimension?
+    dtype, # Of its weights; `None` for the default
+):
+    "`TypeError` or `ValueError` for an argument that our recurrent layers don't take"
+    check_flags(batch_first=batch_first)
+    check_dtype(dtype)
+    for name, value in untaken.items():
+        if name not in _untaken:
+            raise TypeError(f'{name}: is no argument of this stack of layers')
+        plain, instead = _untaken[name]
+        if value != plain:
+            raise ValueError(f'{name}: must be {plain} here, not {value!r}; {instead}')
+
+def check_dtype(
+    dtype, # Of weights that are to be made; `None` for the default
+):
+    "`TypeError` unless it is a dtype of floating point"
+    if dtype is not None and not getattr(dtype, 'is_floating_point', False):
+        raise TypeError(f'dtype: must be a dtype of floating point, not {dtype!r}')
+
+# %% ../nbs/replication/12_checks.ipynb #a94d02e7
+def check_sequences(
+    x, # What was given to a stack of layers
+    ni:int, # Width of its input
+    like:Tensor, # Its weights, as for `check_tensor`
+    batch_first:bool=True, # Must `x` be bs × sl × ni, or sl × bs × ni?
+):
+    "`TypeError` or `ValueError` unless `x` is a batch of sequences that the weights can read"
+    dims = ('bs', 'sl', ni) if batch_first else ('sl', 'bs', ni)
+    if isinstance(x, PackedSequence):
+        raise TypeError('x: must be a tensor, not a PackedSequence; '
+                        'unpack it with nn.utils.rnn.pad_packed_sequence')
+    if isinstance(x, Tensor) and x.ndim == 2:
+        wanted = ' × '.join(map(str, dims))
+        one = 'x[None]' if batch_first else 'x[:, None]'
+        raise ValueError(f'x: must be {wanted}, not of shape {tuple(x.shape)}; '
+                         f'a batch of one sequence is {one}')
+    check_tensor('x', x, dims, like)

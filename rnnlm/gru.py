@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import LongTensor, Tensor, nn
 
-from .checks import check_sizes, check_tensor, check_twin
+from .checks import (check_dtype, check_flags, check_layers, check_sequences, check_sizes,
+                          check_tensor, check_twin)
 from .lstm import copy_parameters, twin_parameters
 from .rnn import StatefulLM
 
@@ -24,15 +25,18 @@ class GRUCell(nn.Module):
         ni:int, # Width of the input
         nh:int, # Width of the state
         reset_after:bool=True, # Reset gate after the product (PyTorch), or before (the paper, v3)?
+        *,
+        device=None, # Of the weights, as for `nn.GRUCell`
+        dtype=None, # Of the weights, as for `nn.GRUCell`
     ):
         super().__init__()
         check_sizes(ni=ni, nh=nh)
-        if not isinstance(reset_after, bool):
-            raise TypeError(f'reset_after: must be True or False, not {reset_after!r}')
+        check_flags(reset_after=reset_after)
+        check_dtype(dtype)
         self.ni, self.nh, self.reset_after = ni, nh, reset_after
-        device = torch.empty(0).device
-        self.ih = nn.utils.skip_init(nn.Linear, ni, 3*nh, device=device)
-        self.hh = nn.utils.skip_init(nn.Linear, nh, 3*nh, device=device)
+        made = dict(device=torch.empty(0, device=device).device, dtype=dtype)
+        self.ih = nn.utils.skip_init(nn.Linear, ni, 3*nh, **made)
+        self.hh = nn.utils.skip_init(nn.Linear, nh, 3*nh, **made)
         # PyTorch's range in PyTorch's order: a seed gives the same weights here as there
         for p in (self.ih.weight, self.hh.weight, self.ih.bias, self.hh.bias):
             nn.init.uniform_(p, -nh**-.5, nh**-.5)
@@ -100,31 +104,45 @@ def to_torch(self:GRUCell) -> nn.GRUCell: # PyTorch's, on the same device and in
 
 # %% ../nbs/chapter/10_gru.ipynb #55f00319
 class GRU(nn.Module):
-    "A stack of `GRUCell`s, called as `nn.GRU(..., batch_first=True)` is"
+    """A stack of `GRUCell`s, called as `nn.GRU(..., batch_first=True)` is
+
+    Unlike `nn.GRU` it takes no `bias=False`, `dropout` or `bidirectional=True`, and no unbatched
+    or packed input: `ValueError`, or `TypeError` for a `PackedSequence`."""
     def __init__(self,
         ni:int, # Width of the input
         nh:int, # Width of the states
         n_layers:int=1, # Cells, one above the other
         reset_after:bool=True, # Reset gate after the product, as in `nn.GRU`, or before?
+        *,
+        batch_first:bool=True, # Is the input bs × sl × ni, or sl × bs × ni?
+        device=None, # Of the weights, as for `nn.GRU`
+        dtype=None, # Of the weights, as for `nn.GRU`
+        **untaken, # Whatever else `nn.GRU` takes, at its default; `ValueError` otherwise
     ):
         super().__init__()
         check_sizes(ni=ni, nh=nh, n_layers=n_layers)
+        check_layers(untaken, batch_first, dtype)
         self.ni, self.nh, self.n_layers = ni, nh, n_layers
+        self.batch_first = batch_first
         widths = [ni, *[nh]*(n_layers-1)]
-        self.cells = nn.ModuleList(GRUCell(width, nh, reset_after) for width in widths)
+        cell = partial(GRUCell, nh=nh, reset_after=reset_after, device=device, dtype=dtype)
+        self.cells = nn.ModuleList(map(cell, widths))
 
     def extra_repr(self):
-        return f'{self.ni}, {self.nh}, n_layers={self.n_layers}'
+        order = '' if self.batch_first else ', batch_first=False'
+        return f'{self.ni}, {self.nh}, n_layers={self.n_layers}{order}'
 
 # %% ../nbs/chapter/10_gru.ipynb #f2f9bda7
 @patch
 def forward(self:GRU,
-    x:Tensor, # Input, bs × sl × ni
+    x:Tensor, # Input, bs × sl × ni; sl × bs × ni unless `batch_first`
     hx:Tensor=None, # First states, n_layers × bs × nh; zeros by default
-) -> tuple[Tensor,Tensor]: # States of the last layer, bs × sl × nh; last states, n_layers × bs × nh
+) -> tuple[Tensor,Tensor]: # States of the last layer, shaped as `x`; last states, as `hx`
     "Run all layers; `TypeError` or `ValueError` if `x` or `hx` don't fit"
     weight = self.cells[0].hh.weight
-    check_tensor('x', x, ('bs', 'sl', self.ni), weight)
+    check_sequences(x, self.ni, weight, self.batch_first)
+    if not self.batch_first:
+        x = x.transpose(0, 1)
     sizes = self.n_layers, len(x), self.nh
     if hx is None:
         hx = x.new_zeros(sizes)
@@ -137,6 +155,8 @@ def forward(self:GRU,
             outs.append(h)
         x = torch.stack(outs, 1)                                   # bs × sl × nh
         last.append(h)
+    if not self.batch_first:
+        x = x.transpose(0, 1)
     return x, torch.stack(last)
 
 # %% ../nbs/chapter/10_gru.ipynb #054d2955
@@ -144,18 +164,19 @@ def forward(self:GRU,
 def from_torch(cls:GRU,
     m:nn.GRU, # PyTorch's GRU
 ) -> GRU: # Ours, on the same device and in the same dtype
-    "Our GRU with its weights; `TypeError` or `ValueError` if `m` is no plain, batch-first one"
-    check_twin(m, nn.GRU, bias=True, batch_first=True, bidirectional=False, dropout=0)
-    self = cls(m.input_size, m.hidden_size, m.num_layers).to(m.weight_ih_l0)
+    "Our GRU with its weights; `TypeError` or `ValueError` if `m` has what ours does not take"
+    check_twin(m, nn.GRU, bias=True, bidirectional=False, dropout=0)
+    self = cls(m.input_size, m.hidden_size, m.num_layers, batch_first=m.batch_first)
+    self.to(m.weight_ih_l0)
     copy_parameters(twin_parameters(self, m))
     return self
 
 @patch
-def to_torch(self:GRU) -> nn.GRU: # PyTorch's, batch first, on the same device and in the same dtype
+def to_torch(self:GRU) -> nn.GRU: # PyTorch's, on the same device and in the same dtype
     "PyTorch's GRU with our weights; `ValueError` if ours is the paper's variant"
     _check_after(self.cells[0])
     weight = self.cells[0].ih.weight
-    m = nn.GRU(self.ni, self.nh, self.n_layers, batch_first=True).to(weight)
+    m = nn.GRU(self.ni, self.nh, self.n_layers, batch_first=self.batch_first).to(weight)
     copy_parameters((theirs, ours) for ours, theirs in twin_parameters(self, m))
     return m
 

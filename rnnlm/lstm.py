@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from fastcore.basics import patch
 
-from .checks import check_pair, check_sizes, check_tensor, check_twin
+from .checks import (check_dtype, check_layers, check_pair, check_sequences, check_sizes,
+                          check_tensor, check_twin)
 
 # %% ../nbs/chapter/04_lstm.ipynb #715af653
 def _check_step(x, state, ni, nh, weight):
@@ -54,12 +55,16 @@ class LSTMCell(nn.Module):
     def __init__(self,
         ni:int, # Width of the input
         nh:int, # Width of both states
+        *,
+        device=None, # Of the weights, as for `nn.LSTMCell`
+        dtype=None, # Of the weights, as for `nn.LSTMCell`
     ):
         super().__init__()
         check_sizes(ni=ni, nh=nh)
+        check_dtype(dtype)
         self.ni, self.nh = ni, nh
-        self.ih = nn.Linear(ni, 4*nh)
-        self.hh = nn.Linear(nh, 4*nh)
+        self.ih = nn.Linear(ni, 4*nh, device=device, dtype=dtype)
+        self.hh = nn.Linear(nh, 4*nh, device=device, dtype=dtype)
 
     def forward(self,
         input:Tensor, # Of this step, bs × ni
@@ -89,16 +94,27 @@ def merge_gates(
 
 # %% ../nbs/chapter/04_lstm.ipynb #1f5be89b
 class LoopLSTM(nn.Module):
-    "A stack of `LSTMCell`s that runs them step by step; its gradients are autograd's"
+    """A stack of `LSTMCell`s that runs them step by step; its gradients are autograd's
+
+    Unlike `nn.LSTM` it takes no `bias=False`, `dropout`, `bidirectional=True` or `proj_size`, and
+    no unbatched or packed input: `ValueError`, or `TypeError` for a `PackedSequence`."""
     def __init__(self,
         ni:int, # Width of the input
         nh:int, # Width of both states
         n_layers:int=1, # Cells, one above the other
+        *,
+        batch_first:bool=True, # Is the input bs × sl × ni, or sl × bs × ni?
+        device=None, # Of the weights, as for `nn.LSTM`
+        dtype=None, # Of the weights, as for `nn.LSTM`
+        **untaken, # Whatever else `nn.LSTM` takes, at its default; `ValueError` otherwise
     ):
         super().__init__()
         check_sizes(ni=ni, nh=nh, n_layers=n_layers)
+        check_layers(untaken, batch_first, dtype)
         self.ni, self.nh, self.n_layers = ni, nh, n_layers
-        self.cells = nn.ModuleList(LSTMCell(nh if k else ni, nh) for k in range(n_layers))
+        self.batch_first = batch_first
+        made = dict(device=device, dtype=dtype)
+        self.cells = nn.ModuleList(LSTMCell(nh if k else ni, nh, **made) for k in range(n_layers))
 
     def layer(self,
         cell:LSTMCell, # The layer's weights
@@ -116,12 +132,14 @@ class LoopLSTM(nn.Module):
 # %% ../nbs/chapter/04_lstm.ipynb #53e4c592
 @patch
 def forward(self:LoopLSTM,
-    x:Tensor, # Input, bs × sl × ni
+    x:Tensor, # Input, bs × sl × ni; sl × bs × ni unless `batch_first`
     hx:tuple[Tensor,Tensor]=None, # Both first states, each n_layers × bs × nh; zeros by default
-) -> tuple[Tensor,tuple[Tensor,Tensor]]: # Output, bs × sl × nh; both last states, as in `hx`
+) -> tuple[Tensor,tuple[Tensor,Tensor]]: # Output, shaped as `x`; both last states, as in `hx`
     "Run all layers; `TypeError` or `ValueError` for inputs of another shape, dtype or device"
     weight = self.cells[0].ih.weight
-    check_tensor('x', x, ('bs', 'sl', self.ni), weight)
+    check_sequences(x, self.ni, weight, self.batch_first)
+    if not self.batch_first:
+        x = x.transpose(0, 1)
     sizes = self.n_layers, len(x), self.nh
     if hx is None:
         hx = x.new_zeros(sizes), x.new_zeros(sizes)
@@ -132,11 +150,14 @@ def forward(self:LoopLSTM,
         x, h, c = self.layer(cell, x, h, c)
         hs.append(h)
         cs.append(c)
+    if not self.batch_first:
+        x = x.transpose(0, 1)
     return x, (torch.stack(hs), torch.stack(cs))
 
 @patch
 def extra_repr(self:LoopLSTM):
-    return f'{self.ni}, {self.nh}, n_layers={self.n_layers}'
+    order = '' if self.batch_first else ', batch_first=False'
+    return f'{self.ni}, {self.nh}, n_layers={self.n_layers}{order}'
 
 # %% ../nbs/chapter/04_lstm.ipynb #ad44a47d
 def swap_blocks(
@@ -197,17 +218,19 @@ def to_torch(self:LSTMCell) -> nn.LSTMCell: # PyTorch's, on the same device and 
 def from_torch(cls:LoopLSTM,
     m:nn.LSTM, # PyTorch's LSTM
 ): # Ours, on the same device and in the same dtype
-    "Our LSTM with its weights; `TypeError` or `ValueError` if `m` is no plain, batch-first one"
-    plain = dict(bias=True, batch_first=True, bidirectional=False, proj_size=0, dropout=0)
+    "Our LSTM with its weights; `TypeError` or `ValueError` if `m` has what ours does not take"
+    plain = dict(bias=True, bidirectional=False, proj_size=0, dropout=0)
     check_twin(m, nn.LSTM, **plain)
-    self = cls(m.input_size, m.hidden_size, m.num_layers).to(m.weight_ih_l0)
+    self = cls(m.input_size, m.hidden_size, m.num_layers, batch_first=m.batch_first)
+    self.to(m.weight_ih_l0)
     copy_parameters(twin_parameters(self, m), swap_blocks)
     return self
 
 @patch
-def to_torch(self:LoopLSTM) -> nn.LSTM: # Batch first, on the same device and in the same dtype
+def to_torch(self:LoopLSTM) -> nn.LSTM: # On the same device and in the same dtype
     "PyTorch's LSTM with our weights"
-    m = nn.LSTM(self.ni, self.nh, self.n_layers, batch_first=True).to(self.cells[0].ih.weight)
+    m = nn.LSTM(self.ni, self.nh, self.n_layers, batch_first=self.batch_first)
+    m.to(self.cells[0].ih.weight)
     pairs = ((theirs, ours) for ours, theirs in twin_parameters(self, m))
     copy_parameters(pairs, swap_blocks)
     return m

@@ -16,10 +16,11 @@ from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import accuracy
 from fastai.text.data import LMDataLoader
 from fastai.text.learner import TextLearner
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from properties import often
 from rnnlm.ablation import compare, finals
 from rnnlm.ar_tar import RecordPenalties, RNNRegularizer, activation_reg, temporal_activation_reg
 from rnnlm.chapter import chapter_learner
@@ -27,7 +28,6 @@ from rnnlm.data import human_numbers, human_numbers_dls, make_vocab, numericaliz
 from rnnlm.tables import published, reference
 from rnnlm.weight_tying import LMModel7
 
-few_examples = settings(max_examples=50, deadline=None)
 weights = st.floats(0, 100)
 seeds = st.integers(0, 2**31)
 no_weight = [-1, float('nan'), float('inf'), '2', None, True]
@@ -51,7 +51,7 @@ def test_on_paper():
     assert temporal_activation_reg(h, 1).item() == pytest.approx((4 + 0 + 0 + 1) / 4)
 
 
-@few_examples
+@often
 @given(activations(), weights)
 def test_as_sums(h, weight):
     "Against sums over every index, and so not 0 or NaN for a single row or a single unit"
@@ -68,7 +68,7 @@ def test_as_sums(h, weight):
     assert temporal_activation_reg(h, weight).item() == pytest.approx(expected)
 
 
-@few_examples
+@often
 @given(activations(), weights, st.floats(0.1, 3))
 def test_both_are_quadratic(h, weight, factor):
     for f in both:

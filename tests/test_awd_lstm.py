@@ -18,12 +18,13 @@ from fastai.losses import CrossEntropyLossFlat
 from fastai.text.learner import TextLearner
 from fastai.text.models import awdlstm as fastai_awd
 from fastai.text.models import core as fastai_core
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.autograd import gradcheck
 from torch.func import functional_call
 
+from properties import often
 import rnnlm
 from rnnlm.ablation import compare, finals
 from rnnlm.ar_tar import activation_reg, temporal_activation_reg
@@ -34,7 +35,6 @@ from rnnlm.errors import errors
 from rnnlm.tables import reference
 from rnnlm.weight_tying import LMModel7
 
-few = settings(max_examples=50, deadline=None)
 seeds = st.integers(0, 10_000)
 sizes = st.fixed_dictionaries(
     dict(emb_sz=st.integers(1, 12), n_hid=st.integers(1, 12), n_layers=st.integers(1, 3))
@@ -93,7 +93,7 @@ def three_batches(model, batches, seed, training):
     return outs, [p.grad for p in model.parameters()]
 
 
-@few
+@often
 @given(
     sizes=sizes,
     drop_mult=st.sampled_from([0.5, 1.0, 2.0, 3.0]),
@@ -141,7 +141,7 @@ def test_the_config_is_fastais():
     assert awd_lstm_lm_config == fastai_awd.awd_lstm_lm_config
 
 
-@few
+@often
 @given(drop_mult=st.floats(0, 4), n_layers=st.integers(2, 4))
 def test_drop_mult_scales_all_five(drop_mult, n_layers):
     config = dict(emb_sz=4, n_hid=4, n_layers=n_layers)
@@ -222,7 +222,7 @@ def watch(net, x):
     return seen
 
 
-@few
+@often
 @given(seed=seeds, n_layers=st.integers(2, 3))
 def test_what_each_mask_drops(seed, n_layers):
     "Words as a whole and wherever they stand; units for all steps; single weights"
@@ -278,7 +278,7 @@ def test_the_dropouts_are_ours():
 # sizes, state, copies
 
 
-@few
+@often
 @given(v=st.integers(1, 40), n=st.integers(1, 24), n_layers=st.integers(1, 3))
 def test_as_many_weights_as_lmmodel7(v, n, n_layers):
     config = dict(emb_sz=n, n_hid=n, n_layers=n_layers, pad_token=None)
@@ -287,7 +287,7 @@ def test_as_many_weights_as_lmmodel7(v, n, n_layers):
     assert [sum(p.numel() for p in m.parameters()) for m in models] == [expected] * 2
 
 
-@few
+@often
 @given(sizes=sizes, cut=st.integers(1, 9), seed=seeds)
 def test_the_state_goes_on(sizes, cut, seed):
     "A text that comes in two batches is read as one, from a state that is cut off from its history"
@@ -334,7 +334,7 @@ def model(config=None, drop_mult=1.0):
     return AWDLanguageModel(30, config, drop_mult)
 
 
-@few
+@often
 @given(
     drop_mult=st.floats(0, 10),
     ps=st.fixed_dictionaries({name: st.floats(0, 1) for name in probabilities}),

@@ -12,17 +12,17 @@ from fastai.callback.core import Callback
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.text.models import awdlstm
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from properties import often
 from rnnlm.ablation import compare, finals
 from rnnlm.chapter import chapter_learner, fit
 from rnnlm.dropout import Dropout, EmbeddingDropout, LockedDropout, WeightDropout, dropout_mask
 from rnnlm.errors import by_role, errors, predictions
 from rnnlm.replicate.experiment import seeded as seeded_run
 
-few = settings(max_examples=50, deadline=None)
 inner = st.floats(0.05, 0.95)  # neither always nor never
 probabilities = st.one_of(st.sampled_from([0, 0.0, 1, 1.0]), inner)
 seeds = st.integers(0, 2**31)
@@ -82,7 +82,7 @@ def test_bernoulli_overwrites():
 # Dropout
 
 
-@few
+@often
 @given(activations(), probabilities, seeds)
 def test_dropout_is_pytorchs(x, p, seed):
     "On a CPU. A GPU draws in a way of its own"
@@ -100,7 +100,7 @@ def test_a_mask_in_another_order_is_another():
     assert torch.equal(ours, theirs) and not torch.equal(plain, theirs)
 
 
-@few
+@often
 @given(activations(), probabilities, seeds)
 def test_dropout_zeroes_or_scales_up(x, p, seed):
     x = x.double()
@@ -315,7 +315,7 @@ def test_dropout_repairs_the_tens():
 # masks
 
 
-@few
+@often
 @given(st.lists(st.integers(0, 6), max_size=3), probabilities, dtypes, seeds)
 def test_masks(size, p, dtype, seed):
     "Zeros and 1/(1-p), and fastai's mask wherever fastai's is one"
@@ -358,13 +358,13 @@ def test_masks_are_of_floating_point():
 # LockedDropout
 
 
-@few
+@often
 @given(activations(), st.one_of(st.just(0.0), inner), seeds)
 def test_locked_is_fastais(x, p, seed):
     same_out_and_grad(LockedDropout(p), awdlstm.RNNDropout(p), x, seed)
 
 
-@few
+@often
 @given(st.integers(1, 6), st.integers(2, 9), st.integers(1, 20), inner, seeds)
 def test_locked_over_time(bs, sl, n, p, seed):
     out = seeded(LockedDropout(p), torch.ones(bs, sl, n), seed=seed)
@@ -402,7 +402,7 @@ def test_locked_needs_three_dimensions(shape):
 words = torch.tensor([[0, 1, 2, 1, 3, 1, 4, 1], [5, 1, 6, 1, 7, 1, 8, 1]])
 
 
-@few
+@often
 @given(inner, seeds)
 def test_a_word_is_gone_everywhere_or_nowhere(p, seed):
     torch.manual_seed(seed)
@@ -414,7 +414,7 @@ def test_a_word_is_gone_everywhere_or_nowhere(p, seed):
     assert torch.equal(EmbeddingDropout(emb, p).eval()(words), emb(words))
 
 
-@few
+@often
 @given(inner, st.sampled_from([None, 3.0]), seeds)
 def test_embedding_dropout_is_fastais(p, scale, seed):
     "With a padding token, as AWD-LSTM has one"

@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 import torch
 from fastai.callback.rnn import RNNRegularizer as FastaiRegularizer
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from properties import often
 from rnnlm.ablation import compare, finals, share_wrong
 from rnnlm.ar_tar import activation_reg, temporal_activation_reg
 from rnnlm.chapter import check_run
@@ -26,7 +27,6 @@ from rnnlm.readers import known
 from rnnlm.tables import curves, published, reader, reference
 from rnnlm.weight_tying import LMModel7
 
-often = settings(max_examples=50, deadline=None)
 size = st.integers(1, 9)
 chapter = Path(__file__).parent.parent / 'nbs' / 'chapter'
 cells = json.loads((chapter / '12_errata.ipynb').read_text(encoding='utf-8'))['cells']

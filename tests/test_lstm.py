@@ -7,10 +7,11 @@ from functools import partial
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from properties import often
 from twins import apart, as_ours, gradients
 from rnnlm.chapter import StopAfter, chapter_learner, fit
 from rnnlm.lstm import LSTM, FourGateLSTMCell, LoopLSTM, LSTMCell, merge_gates, swap_blocks
@@ -18,7 +19,6 @@ from rnnlm.lstm_lm import LMModel6
 from rnnlm.replicate.experiment import train_learner
 from rnnlm.tables import curves, reference
 
-often = settings(max_examples=50, deadline=None)
 size = st.integers(1, 8)
 seeds = st.integers(0, 2**32 - 1)
 dtypes = st.sampled_from([torch.float32, torch.float64])
@@ -165,11 +165,21 @@ def test_a_cell_is_pytorchs(dtype, bs, ni, nh, seed):
 
 @pytest.mark.parametrize('cls', [LoopLSTM, LSTM])
 @often
-@given(dtype=dtypes, bs=size, sl=size, ni=size, nh=size, n_layers=st.integers(1, 3), seed=seeds)
-def test_a_stack_is_pytorchs(cls, dtype, bs, sl, ni, nh, n_layers, seed):
+@given(
+    dtype=dtypes,
+    bs=size,
+    sl=size,
+    ni=size,
+    nh=size,
+    n_layers=st.integers(1, 3),
+    batch_first=st.booleans(),
+    seed=seeds,
+)
+def test_a_stack_is_pytorchs(cls, dtype, bs, sl, ni, nh, n_layers, batch_first, seed):
     torch.manual_seed(seed)
-    theirs = nn.LSTM(ni, nh, n_layers, batch_first=True).to(dtype)
+    theirs = nn.LSTM(ni, nh, n_layers, batch_first=batch_first).to(dtype)
     x, hx = inputs(dtype, bs, ni, nh, n_layers, sl=(sl,))
+    x = x if batch_first else x.transpose(0, 1)
     assert max(gaps(cls.from_torch(theirs), theirs, x, hx).values()) < bound[dtype]
 
 
@@ -326,7 +336,12 @@ refused = {
     'two dimensions': (
         lambda: net(x[0]),
         ValueError,
-        'x: must be bs × sl × 6, not of shape (5, 6)',
+        'x: must be bs × sl × 6, not of shape (5, 6); a batch of one sequence is x[None]',
+    ),
+    'two dimensions, steps first': (
+        lambda: LSTM(6, 8, batch_first=False)(x[0]),
+        ValueError,
+        'x: must be sl × bs × 6, not of shape (5, 6); a batch of one sequence is x[:, None]',
     ),
     'no steps': (
         lambda: net(x[:, :0]),
@@ -364,11 +379,6 @@ refused = {
         'h: must be 3 × 8, not of shape (2, 8)',
     ),
     'two directions': (
-        lambda: LSTM.from_torch(nn.LSTM(6, 8, bidirectional=True)),
-        ValueError,
-        'm: only batch_first=True has a twin here, not False',
-    ),
-    'two directions, batch first': (
         lambda: LSTM.from_torch(nn.LSTM(6, 8, batch_first=True, bidirectional=True)),
         ValueError,
         'm: only bidirectional=False has a twin here, not True',

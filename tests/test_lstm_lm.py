@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from properties import often
 from rnnlm.ablation import compare, finals
 from rnnlm.chapter import chapter_learner, check_run, run
 from rnnlm.data import human_numbers_dls
@@ -19,7 +20,6 @@ from rnnlm.lstm_lm import LMModel6
 from rnnlm.replicate.judge import judge_printed
 from rnnlm.tables import published, reference
 
-few = settings(max_examples=50, deadline=None)
 seeds, bss = st.integers(0, 2**31), st.integers(1, 5)
 sls, depths = st.integers(1, 8), st.integers(1, 3)
 cuts = st.lists(st.integers(1, 6), min_size=1, max_size=4)
@@ -48,7 +48,7 @@ def formula(m, x, hs, cs):
     return torch.stack(outs, 1)
 
 
-@few
+@often
 @given(seed=seeds, n_layers=depths, bs=bss, sl=sls)
 def test_the_equations(seed, n_layers, bs, sl):
     "In two batches, so that the second starts from both states, whatever the number of layers"
@@ -63,7 +63,7 @@ def test_the_equations(seed, n_layers, bs, sl):
             assert torch.allclose(ours, torch.stack(theirs), rtol=1e-10, atol=1e-12)
 
 
-@few
+@often
 @given(seed=seeds, n_layers=depths, bs=bss, pieces=cuts)
 def test_a_text_in_pieces(seed, n_layers, bs, pieces):
     m, x = made(seed, n_layers, bs, sum(pieces))
@@ -75,7 +75,7 @@ def test_a_text_in_pieces(seed, n_layers, bs, pieces):
     assert torch.allclose(parts, whole, rtol=1e-10, atol=1e-12)
 
 
-@few
+@often
 @given(v=st.integers(1, 40), n=st.integers(1, 20), n_layers=depths)
 def test_weights(v, n, n_layers):
     count = sum(p.numel() for p in LMModel6(v, n, n_layers).parameters())
@@ -102,7 +102,7 @@ def test_copies_go_on(way):
     assert torch.equal(other(x), out) and not torch.equal(out, begun)
 
 
-@few
+@often
 @given(first=bss, second=bss)
 def test_another_batch_size(first, second):
     "With as many rows it goes on, with another number it starts anew"

@@ -12,10 +12,11 @@ import torch
 import torch.nn.functional as F
 from fastai.text.models.awdlstm import AWD_LSTM, RNNDropout, awd_lstm_lm_config
 from fastai.text.models.core import get_language_model
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from properties import often
 from rnnlm.ablation import compare, finals, share_wrong
 from rnnlm.ar_tar import activation_reg, temporal_activation_reg
 from rnnlm.chapter import chapter_learner
@@ -28,7 +29,6 @@ from rnnlm.lstm_lm import LMModel6
 from rnnlm.rnn import LMModel5
 from rnnlm.weight_tying import LMModel7
 
-often = settings(max_examples=50, deadline=None)
 seeds, widths = st.integers(0, 2**31), st.integers(1, 8)
 
 

@@ -14,10 +14,11 @@ from fastai.callback.schedule import *  # noqa: F403, puts fit_one_cycle on Lear
 from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import accuracy
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from properties import often
 from rnnlm.ablation import compare, finals
 from rnnlm.chapter import check_run
 from rnnlm.data import human_numbers_dls
@@ -25,7 +26,6 @@ from rnnlm.replicate.judge import judge_printed
 from rnnlm.rnn import LMModel4, LMModel5, StatefulLM
 from rnnlm.tables import published, reference
 
-few = settings(max_examples=50, deadline=None)
 # wide enough that ReLU never leaves a state of zeros only
 vocab_sz, n_hidden = 11, 24
 models = {
@@ -68,7 +68,7 @@ def formula5(m, x, hs):
 
 
 @every
-@few
+@often
 @given(seed=seeds, bs=bss, sl=sls)
 def test_the_equations(name, seed, bs, sl):
     "In two batches, so that the second starts from a state"
@@ -98,7 +98,7 @@ def test_weights():
 
 
 @every
-@few
+@often
 @given(seed=seeds, bs=bss, pieces=st.lists(st.integers(1, 7), min_size=1, max_size=5))
 def test_a_text_in_pieces(name, seed, bs, pieces):
     "However a text is cut: the same logits as in one piece"
@@ -114,7 +114,7 @@ def test_a_text_in_pieces(name, seed, bs, pieces):
 
 
 @every
-@few
+@often
 @given(seed=seeds, bs=st.integers(2, 6), sl=sls)
 def test_rows_are_strangers(name, seed, bs, sl):
     "What one row reads changes no other row, at once or later"
@@ -147,7 +147,7 @@ def test_the_state_is_cut_off(name):
 
 
 @every
-@few
+@often
 @given(seed=seeds, first=bss, second=bss)
 def test_another_batch_size(name, seed, first, second):
     "With as many rows it goes on, with another number it starts anew"

@@ -11,9 +11,10 @@ from fastai.learner import load_learner
 from fastai.text.core import BOS, UNK, BaseTokenizer, SpacyTokenizer, TokenizeWithRules, defaults
 from fastai.text.models.awdlstm import AWD_LSTM, awd_lstm_lm_config
 from fastai.text.models.core import get_language_model
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from properties import often
 import rnnlm.text as text
 from rnnlm.awd_lstm import AWDLanguageModel
 from rnnlm.generation import continue_text
@@ -186,7 +187,7 @@ def test_a_case_worked_out_on_paper():
     assert model.loss([0, 1, 0]) == pytest.approx(-sum(logs) / 2)
 
 
-@settings(max_examples=50, deadline=None)
+@often
 @given(
     ids=st.lists(st.integers(0, 5), max_size=60),
     order=st.integers(1, 5),

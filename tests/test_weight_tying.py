@@ -8,10 +8,11 @@ import pickle
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from properties import often
 from rnnlm.ablation import compare, finals, parts
 from rnnlm.chapter import StopAfter, chapter_learner, check_run, fit
 from rnnlm.errors import errors
@@ -22,7 +23,6 @@ from rnnlm.rnn import LMModel4, LMModel5
 from rnnlm.tables import curves, published, reference
 from rnnlm.weight_tying import LMModel7
 
-few = settings(max_examples=50, deadline=None)
 words = st.integers(1, 40)
 widths = st.integers(1, 24)
 depths = st.integers(1, 3)
@@ -92,7 +92,7 @@ def test_training_keeps_them_one(cls):
     assert not torch.equal(model.i_h.weight, before)
 
 
-@few
+@often
 @given(v=words, n=widths, n_layers=depths)
 def test_how_many_weights(v, n, n_layers):
     plain, gated = n_layers * (2 * n * n + 2 * n), n_layers * 4 * (2 * n * n + 2 * n)
@@ -110,7 +110,7 @@ def test_how_many_weights_the_chapters_have():
 # what comes out
 
 
-@few
+@often
 @given(
     v=words,
     n=widths,
@@ -129,7 +129,7 @@ def test_three_things_come_out(v, n, n_layers, bs, sl, seed):
     assert torch.allclose(logits, out @ model.i_h.weight.T + model.h_o.bias, atol=1e-5)
 
 
-@few
+@often
 @given(cut=st.integers(1, 11), n_layers=depths, seed=st.integers(0, 10_000))
 def test_the_state_goes_on(cut, n_layers, seed):
     "A text that comes in two batches is read as one; with a reset between them it is not"
@@ -144,7 +144,7 @@ def test_the_state_goes_on(cut, n_layers, seed):
     assert not torch.allclose(model(x[:, cut:])[0], whole[:, cut:], atol=1e-5)
 
 
-@few
+@often
 @given(p=st.floats(0.1, 0.9), seed=st.integers(0, 10_000))
 def test_dropout_in_training(p, seed):
     "Zero, or divided by 1 - p; about as many zeros as it should (six standard deviations)"

@@ -90,7 +90,9 @@ def same_seed(
     for seed in seeds:
         a, b = (o[o.seed == seed].set_index('epoch') for o in (runs, reference))
         first = sorted(set(a.index) & set(b.index))[:epochs]
-        gap = (a.loc[first, metrics]-b.loc[first, metrics]).abs().stack(future_stack=True)
+        # a metric may be a switch, and those can't be subtracted
+        mine, theirs = (o.loc[first, metrics].astype(float) for o in (a, b))
+        gap = (mine-theirs).abs().stack(future_stack=True)
         gap = gap.fillna(np.inf)
         if gap.empty:
             continue                                               # they share nothing

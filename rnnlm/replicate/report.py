@@ -81,7 +81,9 @@ def draw(
         if runs is not None and metric in runs:
             mean = runs.groupby('epoch')[metric].mean()
             ax.plot(mean.index, mean, color=inks['text'][0], lw=1.3, label='yours')
-        ax.set(xlabel='epoch', ylabel=metric.replace('_', ' '))
+        # matplotlib would take what is between two dollars for a formula
+        label = metric.replace('_', ' ').replace('$', r'\$')
+        ax.set(xlabel='epoch', ylabel=label)
         ax.spines[['top', 'right']].set_visible(False)
     axs[0].legend()
     return axs

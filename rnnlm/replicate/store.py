@@ -77,7 +77,7 @@ def curves_of(
     counts = runs.groupby('seed').epoch.agg(['size', 'nunique', 'min', 'max'])
     if len(counts.drop_duplicates()) > 1 or (counts['size'] != counts['nunique']).any():
         raise ValueError('runs: each seed needs the same epochs, each of them once')
-    return runs.pivot(index='seed', columns='epoch', values=metric)
+    return runs.pivot(index='seed', columns='epoch', values=metric).astype(float)
 
 def flat(
     runs:pd.DataFrame, # `seed`, `epoch` and metrics
