@@ -11,6 +11,7 @@ import json
 import platform
 import sqlite3
 import subprocess
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -181,15 +182,14 @@ class Store:
             found = db.execute('pragma integrity_check(1)').fetchone()[0]
             if found != 'ok':
                 raise sqlite3.DatabaseError(found)
-            # Fails now, not after the first run, if the file can't be written
-            db.execute('begin immediate')
 
     @contextmanager
     def open(self):
         "A connection inside a transaction, which is kept unless an error is raised"
         db = None
         try:
-            db = sqlite3.connect(self.path, timeout=self.wait)
+            db = sqlite3.connect(self.path, timeout=min(self.wait, 2))
+            self.begin(db)
             if not db.execute('select name from sqlite_master').fetchall():
                 db.execute(f'create table if not exists runs ({", ".join(columns)}, '
                            'primary key (name, version, libraries, seed))')
@@ -204,6 +204,21 @@ class Store:
         finally:
             if db:
                 db.close()
+
+    def begin(self,
+        db:sqlite3.Connection, # Just opened
+    ):
+        "Begin to write; if another program keeps the file for over two seconds, say so and wait on"
+        # Fails now, not after the first run, if the file can't be written
+        try:
+            db.execute('begin immediate')
+        except sqlite3.OperationalError as e:
+            if 'locked' not in str(e) or self.wait <= 2:
+                raise
+            print(f'{self.path}: another program keeps it locked; waiting for it, '
+                  f'{self.wait:.0f} s at most', file=sys.stderr, flush=True)
+            db.execute(f'pragma busy_timeout = {1000*(self.wait-2):.0f}')
+            db.execute('begin immediate')
 
     def explain(self,
         e:sqlite3.Error, # What SQLite said
