@@ -552,6 +552,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/rnnlm', 'doc_host': '', 'g
                                                                               'rnnlm/replicate/store.py'),
                                        'rnnlm.replicate.store.Store.explain': ( 'replication/store.html#store.explain',
                                                                                 'rnnlm/replicate/store.py'),
+                                       'rnnlm.replicate.store.Store.is_empty': ( 'replication/store.html#store.is_empty',
+                                                                                 'rnnlm/replicate/store.py'),
                                        'rnnlm.replicate.store.Store.load': ( 'replication/store.html#store.load',
                                                                              'rnnlm/replicate/store.py'),
                                        'rnnlm.replicate.store.Store.open': ( 'replication/store.html#store.open',

@@ -2,6 +2,7 @@
 no git, no home. After each there is one clear line, nothing finished is lost, and the next call goes
 on. More faults are in test_engine.py and test_command.py; `pytest -m fault` runs them all."""
 
+import codecs
 import contextlib
 import ctypes
 import json
@@ -50,6 +51,8 @@ def without_network():
 
 def without_home():
     os.environ.pop('HOME', None)
+    # jinja2 asks for it late, and the interpreter may be in a home that only root can read
+    codecs.lookup('unicode-escape')
     if os.geteuid() == 0:
         os.setgroups([])
         os.setgid(nobody)

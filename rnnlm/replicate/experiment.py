@@ -249,7 +249,7 @@ def checked(
 def check_answers(
     scheduler:str, # Address, such as `tcp://host:8786`
 ):
-    "`StudyError` unless something listens there; Dask's client alone would ask for many seconds"
+    "`StudyError` unless a scheduler answers; Dask's client alone waits for long, or forever"
     try:
         address = urlsplit(scheduler)
         if not address.hostname or not address.port:
@@ -258,7 +258,11 @@ def check_answers(
         raise StudyError('scheduler: the address needs a host and a port, such as --scheduler '
                          f'tcp://host:8786, not {scheduler!r}') from None
     try:
-        socket.create_connection((address.hostname, address.port), timeout=5).close()
+        place = address.hostname, address.port
+        with socket.create_connection(place, timeout=5) as s:
+            # A scheduler speaks first; for anything else Dask's client would wait forever
+            if address.scheme == 'tcp' and not s.recv(1):
+                raise ConnectionError(0, 'something else is there')
     except OSError as e:
         said = e.strerror or 'no answer in 5 s'
         raise StudyError(f'scheduler: there is none at {scheduler} ({said}); '
@@ -371,7 +375,7 @@ def finish(experiments, seeds, store, where, stop):
                     for run in Parallel(return_as='generator_unordered')(asked):
                         done[run.name, run.seed] = run
                         # All of them again, if someone removed the file
-                        for o in [run] if store.path.exists() else done.values():
+                        for o in done.values() if store.is_empty() else [run]:
                             store.add(o)
                         deaths = 0
                         bar.update()

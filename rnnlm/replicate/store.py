@@ -168,16 +168,17 @@ class Store:
     ):
         self.path = Path(out)/'runs.sqlite'
         self.wait = wait
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as e:
-            raise StoreError(f"out: {out} can't be written ({e.strerror}); "
-                             'choose another folder') from None
         # SQLite would take a short note for an empty database
-        if self.path.is_file():
-            with open(self.path, 'rb') as file:
-                if file.read(16) not in (b'', b'SQLite format 3\0'):
-                    raise StoreError(self.explain(sqlite3.DatabaseError('file is not a database')))
+        try:
+            start = b''
+            if self.path.is_file():
+                with open(self.path, 'rb') as file:
+                    start = file.read(16)
+        except OSError as e:
+            raise StoreError(f"{self.path}: can't be read ({e.strerror}); "
+                             'choose another folder') from None
+        if start not in (b'', b'SQLite format 3\0'):
+            raise StoreError(self.explain(sqlite3.DatabaseError('file is not a database')))
         with self.open() as db:
             found = db.execute('pragma integrity_check(1)').fetchone()[0]
             if found != 'ok':
@@ -186,6 +187,12 @@ class Store:
     @contextmanager
     def open(self):
         "A connection inside a transaction, which is kept unless an error is raised"
+        # Each time, as someone may remove it under a running study
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise StoreError(f"out: {self.path.parent} can't be written ({e.strerror}); "
+                             'choose another folder') from None
         db = None
         try:
             db = sqlite3.connect(self.path, timeout=min(self.wait, 2))
@@ -245,6 +252,11 @@ class Store:
         marks = ', '.join('?'*len(columns))
         with self.open() as db:
             return db.execute(f'insert or ignore into runs values ({marks})', row).rowcount == 1
+
+    def is_empty(self) -> bool: # As before the first run, or after the file was removed
+        "Is no run kept?"
+        with self.open() as db:
+            return db.execute('select 1 from runs limit 1').fetchone() is None
 
     def load(self,
         name:str=None, # Of an experiment; all by default
