@@ -226,7 +226,7 @@ def rnnlm_reproduce(
     scheduler:str='', # Address of the Dask scheduler, for `--backend dask`
     reference_to:str='', # Write the runs to this .csv.gz and stop, for maintainers
 ):
-    "Are the chapter's tables reproduced? Status 0 if all are, 1 if not, 2 if you can mend something"
+    "Are the chapter's tables reproduced? Status 0: all are, 1: not all, 2: you can mend something"
     try:
         with ends_politely():
             status = reproduce(models, seeds, first_seed, out, jobs, backend, scheduler,

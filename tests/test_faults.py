@@ -1,6 +1,6 @@
-"""What goes wrong on somebody's machine: a killed study, a folder that can't be written, no network,
-no git, no home. After each there is one clear line, nothing finished is lost, and the next call goes
-on. More faults are in test_engine.py and test_command.py; `pytest -m fault` runs them all."""
+"""What goes wrong on somebody's machine: a killed study, a folder that can't be written, no
+network, no git, no home. After each there is one clear line, nothing finished is lost, and the next
+call goes on. More faults are in test_engine.py and test_command.py: `pytest -m fault` runs all."""
 
 import codecs
 import contextlib
@@ -108,7 +108,8 @@ def serve():
 
 @pytest.fixture(scope='module')
 def server():
-    code = f'import sys; sys.path.insert(0, {str(root / "tests")!r}); import test_faults as o; o.serve()'
+    path = f'import sys\nsys.path.insert(0, {str(root / "tests")!r})\n'
+    code = path + 'import test_faults\ntest_faults.serve()'
     with running(sys.executable, '-c', code, stderr=None) as p:
         yield p
 
@@ -364,7 +365,9 @@ def test_an_archive_of_something_else(tmp_path, monkeypatch):
 # Slips
 
 
-@pytest.mark.parametrize('address', ['tcp://127.0.0.1:1', 'tcp://no such host:1', 'tcp://127.0.0.1'])
+@pytest.mark.parametrize(
+    'address', ['tcp://127.0.0.1:1', 'tcp://no such host:1', 'tcp://127.0.0.1', 'tcp://h:x']
+)
 def test_a_wrong_scheduler_is_found_at_once(address, tmp_path):
     "The second time, too"
     for _ in range(2):
