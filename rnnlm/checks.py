@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['check_sizes', 'check_counts', 'is_number', 'check_probabilities', 'check_weights', 'check_shares', 'check_float',
-           'check_tensor', 'check_pair', 'check_ids', 'bad_ids', 'check_known', 'check_strings', 'check_functions',
-           'check_kinds', 'check_frame', 'check_model', 'check_loader', 'check_loaders', 'check_twin', 'check_flags',
-           'check_layers', 'check_dtype', 'check_sequences']
+           'check_tensor', 'check_device', 'check_pair', 'check_ids', 'bad_ids', 'check_known', 'check_strings',
+           'check_functions', 'check_kinds', 'check_frame', 'check_model', 'check_loader', 'check_loaders',
+           'check_twin', 'check_flags', 'check_layers', 'check_dtype', 'check_sequences']
 
 # %% ../nbs/replication/12_checks.ipynb #fbafc786
 import math
@@ -108,6 +108,19 @@ def check_tensor(
         raise TypeError(f'{name}: must be {like.dtype} like the weights, not {x.dtype}')
 
 # %% ../nbs/replication/12_checks.ipynb #ac914078
+def check_device(
+    device, # A name such as 'cpu' or 'cuda:0', a number, or a `torch.device`
+) -> torch.device: # The one that is meant
+    "`ValueError` unless this machine has such a device"
+    try:
+        device = torch.device(device)
+        # a name may be right, and the device missing here
+        torch.empty(0, device=device)
+    except (RuntimeError, TypeError, AssertionError, NotImplementedError):
+        raise ValueError(f"device: {str(device)!r} can't be used here; 'cpu' always can, "
+                         "and a GPU of NVIDIA's is called 'cuda'") from None
+    return device
+
 def check_pair(
     name:str, # Of the argument
     pair, # What was given for it

@@ -4,13 +4,15 @@
 
 # %% auto #0
 __all__ = ['main', 'as_verdict', 'look_after', 'stop_early', 'side_by_side', 'came_back', 'to_the_digit', 'save_runs', 'whole',
-           'check_writable', 'chosen', 'rnnlm_reproduce', 'reproduce']
+           'check_writable', 'chosen', 'Ended', 'ends_politely', 'rnnlm_reproduce', 'reproduce']
 
 # %% ../nbs/replication/13_commands.ipynb #9885b542
 import gzip
 import json
 import os
+import signal
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -198,6 +200,22 @@ def chosen(
     return list(dict.fromkeys(found))
 
 # %% ../nbs/replication/13_commands.ipynb #66bf234b
+class Ended(KeyboardInterrupt):
+    "Another program asked this one to end; its argument is the number of the signal"
+
+@contextmanager
+def ends_politely():
+    "What is inside ends for SIGTERM and SIGHUP as it does for Ctrl-C, by an exception"
+    def end(number, frame):
+        raise Ended(number)
+    numbers = [getattr(signal, o) for o in ('SIGTERM', 'SIGHUP') if hasattr(signal, o)]
+    before = {o: signal.signal(o, end) for o in numbers if signal.getsignal(o) == signal.SIG_DFL}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
 def rnnlm_reproduce(
     models:str='LMModel5,LMModel6,LMModel7', # Separated by commas, or the groups chapter, variants
     seeds:str='4', # Seeds a model
@@ -208,16 +226,20 @@ def rnnlm_reproduce(
     scheduler:str='', # Address of the Dask scheduler, for `--backend dask`
     reference_to:str='', # Write the runs to this .csv.gz and stop, for maintainers
 ):
-    "Are the chapter's tables reproduced? Status 0 if all are, 1 if not, 2 if asked wrongly"
+    "Are the chapter's tables reproduced? Status 0: all are, 1: not all, 2: you can mend something"
     try:
-        sys.exit(reproduce(models, seeds, first_seed, out, jobs, backend, scheduler, reference_to))
+        with ends_politely():
+            status = reproduce(models, seeds, first_seed, out, jobs, backend, scheduler,
+                               reference_to)
+        sys.exit(status)
     except StudyError as e:
         print(f'rnnlm_reproduce: {e}', file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as e:
         print(f'\nrnnlm_reproduce: interrupted; what is finished is in {out}, and the same command '
               'goes on from there', file=sys.stderr)
-        sys.exit(130)
+        number = e.args[0] if isinstance(e, Ended) else signal.SIGINT
+        sys.exit(128 + number)
 
 def reproduce(models, seeds, first_seed, out, jobs, backend, scheduler, reference_to):
     "Do what the command says; the exit status"
@@ -262,7 +284,12 @@ def reproduce(models, seeds, first_seed, out, jobs, backend, scheduler, referenc
             rows = moved(v.runs, others)
             shifted += [f'{v.name}: {o}' for o in rows.index[rows.moved]]
     made = dict(seeds=f'{first} to {first+n-1}', threads='1 a run', moved=shifted)
-    page = report(verdicts, out, made, opening)
+    try:
+        page = report(verdicts, out, made, opening)
+    except OSError as e:
+        raise StudyError(f"{e.filename or out}: the report can't be written ({e.strerror}); the "
+                         'verdict is above, the runs are kept, and the same command writes the '
+                         'report once you have mended that') from None
     print(f'Report: {page}')
     return int(any(o.reproduced is False for o in verdicts) or any(o.ok is False for o in opening))
 

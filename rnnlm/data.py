@@ -24,7 +24,7 @@ from fastcore.basics import patch
 from num2words import num2words
 from torch import LongTensor, tensor
 
-from .checks import check_ids, check_sizes, check_strings
+from .checks import check_device, check_ids, check_sizes, check_strings
 
 # %% ../nbs/chapter/01_data.ipynb #7a169dac
 def _in_words(n:int) -> str:
@@ -45,10 +45,13 @@ def _words(n):
     words = f'{small[thousands]} thousand'
     return f'{words} {small[rest]}' if rest else words
 
-def _lines(n):
-    "The numbers up to `n` in words, one after the other, without eight thousand"
+def _check_last(n):
     if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= 1_000_000:
         raise ValueError(f'n: must be a whole number from 1 to 1,000,000, not {n!r}')
+
+def _lines(n):
+    "The numbers up to `n` in words, one after the other, without eight thousand"
+    _check_last(n)
     return (_words(i) for i in range(1, n+1) if i != 8000)
 
 # %% ../nbs/chapter/01_data.ipynb #f4007d29
@@ -79,12 +82,18 @@ def human_numbers(
     n:int=9_999, # The last number, up to a million; another `n` has no checksum
     download:bool=False, # Fetch fastai's archive if it is not in its cache? For `n=9_999` only
 ) -> list[str]: # Numbers in words, without "eight thousand": 9,998 by default
-    "The lines of Human Numbers, from fastai's cache or made; `ValueError` if not as published"
+    "The lines of Human Numbers, cached or made; `ValueError` if not as published, or `OSError`"
+    _check_last(n)
     if n != 9_999:
         if download:
             raise ValueError(f'download: the archive holds the numbers up to 9,999, not to {n:,}')
         return list(_lines(n))
-    path = untar_data(URLs.HUMAN_NUMBERS) if download else _cached()
+    try:
+        path = untar_data(URLs.HUMAN_NUMBERS) if download else _cached()
+    # of any kind: no network, a server's answer, an archive that is torn
+    except Exception as e:
+        raise OSError(f"download: fastai's archive can't be fetched ({e}); "
+                      'without download=True the same text is made here') from None
     cached = (path/'train.txt').exists() and (path/'valid.txt').exists()
     lines = _read(path) if cached else list(_lines(n))
     got = _digest(lines)
@@ -343,7 +352,7 @@ def human_numbers_dls(
     "Loaders of the text's first 80 % and of the rest; `ValueError` for sizes that give no batch"
     check_sizes(sl=sl, bs=bs)
     nums, vocab = _stream(human_numbers() if n == 9_999 else _lines(n))
-    device = default_device() if device is None else torch.device(device)
+    device = default_device() if device is None else check_device(device)
     nums = nums.to(device)
     cut = sl*int(.8*((len(nums)-1)//sl))
     parts = [nums[:cut+1], nums[cut:]]

@@ -157,6 +157,7 @@ def test_no_scheduler(scheduler, says, tmp_path, reproduce):
     assert p.status == 2 and says in p.err
 
 
+@pytest.mark.fault
 def test_what_cannot_be_written_is_found_before_the_training(tmp_path, reproduce, monkeypatch):
     monkeypatch.setattr('rnnlm.chapter.chapter_learner', no_training)
     (tmp_path / 'file').write_text('mine')
@@ -177,6 +178,7 @@ def test_what_cannot_be_written_is_found_before_the_training(tmp_path, reproduce
     assert not (tmp_path / 'x.csv.gz').exists()
 
 
+@pytest.mark.fault
 def test_cached_corpus_that_differs(tmp_path):
     corpus = tmp_path / 'data' / 'human_numbers'
     corpus.mkdir(parents=True)
@@ -189,6 +191,7 @@ def test_cached_corpus_that_differs(tmp_path):
     assert not (tmp_path / 'results').exists()
 
 
+@pytest.mark.fault
 def test_interrupted_like_in_a_terminal(tmp_path):
     "Ctrl-C goes to all processes: one line, status 130, all that is finished kept, nobody works on"
     args = '--models', 'LMModel4', '--seeds', 500, '--first_seed', 0, '--jobs', 2, '--out', tmp_path

@@ -122,6 +122,7 @@ def rows(out):
             return set()
 
 
+@pytest.mark.fault
 def test_killed_ten_times_at_random_moments(tmp_path):
     "Nothing finished is lost, nothing is doubled, and the rows are those of an unkilled study"
     out, kept, rng = tmp_path / 'killed', set(), random.Random(0)
@@ -144,6 +145,7 @@ def test_killed_ten_times_at_random_moments(tmp_path):
     pd.testing.assert_frame_equal(here(experiments, 80, out), whole, check_exact=True)
 
 
+@pytest.mark.fault
 def test_two_studies_in_one_folder(tmp_path):
     with studies_to_kill(tmp_path, n=20) as start:
         children = [start(tmp_path / 'out') for _ in range(2)]
@@ -155,6 +157,7 @@ def test_two_studies_in_one_folder(tmp_path):
     pd.testing.assert_frame_equal(here(experiments, 20, tmp_path / 'out'), whole, check_exact=True)
 
 
+@pytest.mark.fault
 def test_a_killed_worker_is_replaced_and_reported(tmp_path, log, capfd):
     def train(seed):
         if seed == 2 and not (log / 'died').exists():
@@ -167,6 +170,7 @@ def test_a_killed_worker_is_replaced_and_reported(tmp_path, log, capfd):
     assert capfd.readouterr().err.count('a worker process was killed') == 1
 
 
+@pytest.mark.fault
 def test_workers_that_die_again_and_again_end_the_study(tmp_path, monkeypatch, capfd):
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
@@ -236,6 +240,7 @@ damages = {
 }
 
 
+@pytest.mark.fault
 @pytest.mark.parametrize('damage', damages)
 def test_a_file_that_is_something_else_is_left_alone(damage, tmp_path):
     here(coin(), 3, tmp_path)
@@ -247,6 +252,7 @@ def test_a_file_that_is_something_else_is_left_alone(damage, tmp_path):
     assert '\n' not in str(e.value) and path.read_bytes() == before
 
 
+@pytest.mark.fault
 @pytest.mark.parametrize(
     'column, value',
     [
@@ -281,6 +287,7 @@ def test_an_empty_file_is_a_new_one(tmp_path):
     assert len(here(coin(), 2, tmp_path)) == 6 and seeds_in(tmp_path) == [0, 1]
 
 
+@pytest.mark.fault
 def test_a_folder_that_cannot_be_written(tmp_path, log):
     (tmp_path / 'file').write_text('mine')
     (tmp_path / 'folder' / 'runs.sqlite').mkdir(parents=True)
@@ -319,6 +326,7 @@ def full_database(monkeypatch, pages):
     monkeypatch.setattr(storage.sqlite3, 'connect', limited)
 
 
+@pytest.mark.fault
 @pytest.mark.parametrize('how', ['a full disk', 'a write that fails'])
 def test_disk_full(how, tmp_path, monkeypatch):
     with contextlib.ExitStack() as stack:
@@ -337,6 +345,7 @@ def test_disk_full(how, tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(runs, whole, check_exact=True)
 
 
+@pytest.mark.fault
 def test_another_program_keeps_it_locked(tmp_path):
     store = Store(tmp_path, wait=0.1)
     with contextlib.closing(sqlite3.connect(store.path, isolation_level=None)) as other:
@@ -346,6 +355,7 @@ def test_another_program_keeps_it_locked(tmp_path):
     assert store.load() == []
 
 
+@pytest.mark.fault
 def test_the_file_removed_while_a_study_is_running(tmp_path):
     "What was finished is written once more"
     inner = coin().train
@@ -376,6 +386,7 @@ def test_a_hundred_thousand_runs_are_read(tmp_path):
 # Versions
 
 
+@pytest.mark.fault
 def test_runs_of_another_version_or_other_libraries_are_kept_and_not_used(tmp_path, log, capfd):
     here(coin(log=log), 2, tmp_path)
     here(coin(log=log, version='2'), 2, tmp_path)
@@ -699,6 +710,7 @@ def test_dask_gives_the_same_tables(scheduler, tmp_path):
     pd.testing.assert_frame_equal(dask, here(experiments, 4, tmp_path / 'here'), check_exact=True)
 
 
+@pytest.mark.fault
 def test_dask_workers_with_other_libraries_are_refused(scheduler, tmp_path, monkeypatch):
     monkeypatch.setattr(engine, 'libraries', lambda: 'torch 9.9.9')
     says = 'a worker on .* has torch .*, the study has torch 9.9.9; install the same there'
@@ -719,6 +731,7 @@ def test_a_study_on_dask_is_stopped_too(scheduler, tmp_path):
     assert runs.seed.nunique() == 3 == len(seeds_in(tmp_path))
 
 
+@pytest.mark.fault
 def test_a_dask_worker_that_is_killed(scheduler, tmp_path):
     "The other one does its work"
     died = tmp_path / 'died'
@@ -735,6 +748,7 @@ def test_a_dask_worker_that_is_killed(scheduler, tmp_path):
     assert sorted(seeds_in(tmp_path)) == list(range(6))
 
 
+@pytest.mark.fault
 @pytest.mark.parametrize(
     'address, says',
     [
@@ -756,6 +770,7 @@ def test_no_scheduler(address, says, tmp_path, monkeypatch):
     assert '\n' not in str(e.value) and not seeds_in(tmp_path)
 
 
+@pytest.mark.fault
 @pytest.mark.parametrize(
     'threads, n, says', [(2, 1, 'has workers with 2 threads'), (1, 0, 'has no workers')]
 )

@@ -4,13 +4,16 @@
 
 # %% auto #0
 __all__ = ['backends', 'Experiment', 'check_seed', 'seed_python', 'seeded', 'first_weights', 'recorded', 'train_learner',
-           'from_learner', 'provenance', 'StudyError', 'one_run', 'as_seeds', 'checked', 'dask_client', 'workers',
-           'is_death', 'study', 'as_frame', 'finish']
+           'from_learner', 'provenance', 'StudyError', 'one_run', 'end_with', 'in_worker', 'as_seeds', 'checked',
+           'check_answers', 'dask_client', 'workers', 'is_death', 'study', 'as_frame', 'finish']
 
 # %% ../../nbs/replication/04_experiment.ipynb #b9f7668b
+import os
 import platform
 import random
+import socket
 import sys
+import threading
 import time
 import warnings
 from concurrent.futures.process import BrokenProcessPool
@@ -21,6 +24,7 @@ from itertools import islice
 from numbers import Integral
 from pathlib import Path
 from typing import Callable
+from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
@@ -180,6 +184,26 @@ def one_run(
 # %% ../../nbs/replication/04_experiment.ipynb #03c0481e
 backends = ['loky', 'dask', 'sequential']
 
+def end_with(
+    parent:int, # Id of the process that asked for this one
+):
+    "End this process soon after its parent has, however that ended"
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(.5)
+        os._exit(1)
+    threading.Thread(target=watch, name='end_with', daemon=True).start()
+
+def in_worker(
+    parent:int, # Id of the process that asks; `None` for Dask, whose workers live longer
+    *args, # For `one_run`
+) -> Run:
+    "`one_run`, in a process that does not outlive the study"
+    names = [o.name for o in threading.enumerate()]
+    if parent not in (None, os.getpid()) and 'end_with' not in names:
+        end_with(parent)
+    return one_run(*args)
+
 def as_seeds(
     seeds, # How many, from 0 on, or the seeds themselves
 ) -> list[int]: # Without repetition
@@ -233,6 +257,28 @@ def checked(
     return experiments, seeds
 
 # %% ../../nbs/replication/04_experiment.ipynb #099617d5
+def check_answers(
+    scheduler:str, # Address, such as `tcp://host:8786`
+):
+    "`StudyError` unless a scheduler answers; Dask's client alone waits for long, or forever"
+    try:
+        address = urlsplit(scheduler)
+        if not address.hostname or not address.port:
+            raise ValueError
+    except ValueError:
+        raise StudyError('scheduler: the address needs a host and a port, such as --scheduler '
+                         f'tcp://host:8786, not {scheduler!r}') from None
+    try:
+        place = address.hostname, address.port
+        with socket.create_connection(place, timeout=5) as s:
+            # A scheduler speaks first; for anything else Dask's client would wait forever
+            if address.scheme == 'tcp' and not s.recv(1):
+                raise ConnectionError(0, 'something else is there')
+    except OSError as e:
+        said = e.strerror or 'no answer in 5 s'
+        raise StudyError(f'scheduler: there is none at {scheduler} ({said}); '
+                         'start one with `dask scheduler`') from None
+
 def dask_client(
     scheduler:str, # Address, such as `tcp://host:8786`
 ):
@@ -244,6 +290,8 @@ def dask_client(
     if not str(scheduler or '').startswith(('tcp://', 'tls://', 'ws://', 'wss://', 'inproc://')):
         raise StudyError('scheduler: the dask backend needs the address of one, '
                          f'such as --scheduler tcp://host:8786, not {scheduler!r}')
+    if not scheduler.startswith('inproc://'):
+        check_answers(scheduler)
     try:
         client = Client(scheduler, timeout=10, set_as_default=False)
     except (OSError, ValueError) as e:
@@ -330,17 +378,19 @@ def finish(experiments, seeds, store, where, stop):
     made = {o.name: provenance(o) for o in experiments}
     bare = {o.name: replace(o, published=None, reference=None) for o in experiments}
     deaths = 0
+    parent = None if backend == 'dask' else os.getpid()
     bar = tqdm(total=len(todo), desc='training', unit='run', disable=not todo,
                mininterval=.5 if sys.stderr.isatty() else 10)
     with bar:
         while todo:
             try:
                 with workers(backend, min(jobs, len(todo)), scheduler):
-                    asked = [delayed(one_run)(bare[o.name], s, made[o.name], here) for o, s in todo]
+                    asked = [delayed(in_worker)(parent, bare[o.name], s, made[o.name], here)
+                             for o, s in todo]
                     for run in Parallel(return_as='generator_unordered')(asked):
                         done[run.name, run.seed] = run
                         # All of them again, if someone removed the file
-                        for o in [run] if store.path.exists() else done.values():
+                        for o in done.values() if store.is_empty() else [run]:
                             store.add(o)
                         deaths = 0
                         bar.update()

@@ -370,6 +370,14 @@ def report(
     written = {'report.html': render('report.html', True), 'report.md': render('report.md', False),
                'verdict.json': as_json(verdicts, made, opening),
                'junit.xml': as_junit(verdicts, opening)}
-    for name, text in written.items():
-        (out/name).write_text(text, encoding='utf-8')
+    # All or none: on a full disk the earlier report stays as it is
+    parts = {name: out/f'{name}.part' for name in written}
+    try:
+        for name, text in written.items():
+            parts[name].write_text(text, encoding='utf-8')
+        for name, part in parts.items():
+            part.replace(out/name)
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
     return out/'report.html'

@@ -11,6 +11,7 @@ import json
 import platform
 import sqlite3
 import subprocess
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -183,29 +184,35 @@ class Store:
         check_weights(wait=wait)
         self.path = Path(out)/'runs.sqlite'
         self.wait = wait
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as e:
-            raise StoreError(f"out: {out} can't be written ({e.strerror}); "
-                             'choose another folder') from None
         # SQLite would take a short note for an empty database
-        if self.path.is_file():
-            with open(self.path, 'rb') as file:
-                if file.read(16) not in (b'', b'SQLite format 3\0'):
-                    raise StoreError(self.explain(sqlite3.DatabaseError('file is not a database')))
+        try:
+            start = b''
+            if self.path.is_file():
+                with open(self.path, 'rb') as file:
+                    start = file.read(16)
+        except OSError as e:
+            raise StoreError(f"{self.path}: can't be read ({e.strerror}); "
+                             'choose another folder') from None
+        if start not in (b'', b'SQLite format 3\0'):
+            raise StoreError(self.explain(sqlite3.DatabaseError('file is not a database')))
         with self.open() as db:
             found = db.execute('pragma integrity_check(1)').fetchone()[0]
             if found != 'ok':
                 raise sqlite3.DatabaseError(found)
-            # Fails now, not after the first run, if the file can't be written
-            db.execute('begin immediate')
 
     @contextmanager
     def open(self):
         "A connection inside a transaction, which is kept unless an error is raised"
+        # Each time, as someone may remove it under a running study
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise StoreError(f"out: {self.path.parent} can't be written ({e.strerror}); "
+                             'choose another folder') from None
         db = None
         try:
-            db = sqlite3.connect(self.path, timeout=self.wait)
+            db = sqlite3.connect(self.path, timeout=min(self.wait, 2))
+            self.begin(db)
             if not db.execute('select name from sqlite_master').fetchall():
                 db.execute(f'create table if not exists runs ({", ".join(columns)}, '
                            'primary key (name, version, libraries, seed))')
@@ -220,6 +227,21 @@ class Store:
         finally:
             if db:
                 db.close()
+
+    def begin(self,
+        db:sqlite3.Connection, # Just opened
+    ):
+        "Begin to write; if another program keeps the file for over two seconds, say so and wait on"
+        # Fails now, not after the first run, if the file can't be written
+        try:
+            db.execute('begin immediate')
+        except sqlite3.OperationalError as e:
+            if 'locked' not in str(e) or self.wait <= 2:
+                raise
+            print(f'{self.path}: another program keeps it locked; waiting for it, '
+                  f'{self.wait:.0f} s at most', file=sys.stderr, flush=True)
+            db.execute(f'pragma busy_timeout = {1000*(self.wait-2):.0f}')
+            db.execute('begin immediate')
 
     def explain(self,
         e:sqlite3.Error, # What SQLite said
@@ -247,6 +269,11 @@ class Store:
         marks = ', '.join('?'*len(columns))
         with self.open() as db:
             return db.execute(f'insert or ignore into runs values ({marks})', row).rowcount == 1
+
+    def is_empty(self) -> bool: # As before the first run, or after the file was removed
+        "Is no run kept?"
+        with self.open() as db:
+            return db.execute('select 1 from runs limit 1').fetchone() is None
 
     def load(self,
         name:str=None, # Of an experiment; all by default
