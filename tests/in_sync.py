@@ -1,5 +1,5 @@
-"""Module, notebooks and README.md say the same: exporting, cleaning and making the README change
-nothing."""
+"""Module, notebooks, README.md and the table of what was tried say the same: exporting, cleaning
+and making them anew changes nothing."""
 
 import hashlib
 import subprocess
@@ -11,6 +11,7 @@ steps = [
     ('nbdev_export', [bin / 'nbdev_export']),
     ('nbdev_clean', [bin / 'nbdev_clean']),
     ('make readme', [sys.executable, 'docs/cells.py']),
+    ('what was tried', [sys.executable, 'tests/tried.py']),
 ]
 
 
@@ -20,6 +21,7 @@ def state():
         *root.glob('nbs/images/*'),
         *root.glob('rnnlm/**/*.py'),
         root / 'README.md',
+        root / 'docs' / 'checks.md',
     ]
     files = [f for f in files if '.ipynb_checkpoints' not in f.parts]
     return {f.relative_to(root): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
