@@ -1,7 +1,7 @@
 """What was tried to break the module, counted: a table in docs/checks.md, which this writes anew.
 
 Properties and bad calls are counted in their lists, faults by pytest as it collects them, and
-mutants in docs/mutants.json, which `make mutants` writes. That nothing was lost is what the tests themselves
+mutants in docs/mutants.json, which `make mutants` writes. That nothing was lost is what the tests
 assert, each for its own case; `make test` runs them all."""
 
 import contextlib
