@@ -1,7 +1,9 @@
 """The golden lane: printed tables come back from the states where they began, and from no other."""
 
 from functools import partial
+from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 import torch
@@ -19,10 +21,26 @@ by_name = {o.name: o for o in goldens}
 
 # The golden lane
 
+# trained in these notebooks, which ask the same of them
+in_notebooks = {
+    'Table 1': '15_digits',
+    'draft, LMModel5': '15_digits',
+    'reader 3, LMModel7': '16_dropout_on_cpu',
+}
 
-@pytest.mark.parametrize('golden', goldens, ids=list(by_name))
-def test_printed_rows_come_back(golden):
+
+@pytest.mark.parametrize('name', in_notebooks)
+def test_printed_rows_come_back_in_a_notebook(name):
+    "Cells that tests/test_notebooks.py runs"
+    path = Path(__file__).parent.parent / f'nbs/replication/{in_notebooks[name]}.ipynb'
+    cells = [o.source for o in nbformat.read(path, as_version=4).cells if o.cell_type == 'code']
+    assert sum(f"assert golden['{name}'].returned(" in o for o in cells) == 1
+
+
+@pytest.mark.parametrize('name', [o for o in by_name if o not in in_notebooks])
+def test_printed_rows_come_back(name):
     "As many as come back: after them, nothing is asked of a run"
+    golden = by_name[name]
     run = run_at(golden.n, golden.model, golden.rows, golden.dropout, **golden.options)
     apart = agreement(run, golden.printed)
     assert len(run) == golden.rows and golden.returned(run), apart.difference

@@ -84,6 +84,8 @@ changes = [without_network, without_home, without_git, slow_coin, bad_archive]
 def serve():
     "For each line, the command with these options in a fork; its id at once, its status at its end"
     named = {o.__name__: o for o in changes}
+    # as in a terminal; a command that is started by nohup has to go on
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     for line in sys.stdin:
         job = json.loads(line)
         child = os.fork()
