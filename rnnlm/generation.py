@@ -25,6 +25,21 @@ from .playground import load_weights, max_words
 from .tables import stored
 
 # %% ../nbs/beyond/03_generation.ipynb #9e0f11e4
+def _check_draw(temperature, top_k, top_p, seed):
+    "`ValueError` that names the argument which is wrong"
+    if not is_number(temperature) or not 0 <= temperature < math.inf:
+        raise ValueError(f'temperature: must be a finite number of at least 0, not {temperature!r}')
+    if top_k is not None:
+        check_sizes(top_k=top_k)
+    if top_p is not None and (not is_number(top_p) or not 0 < top_p <= 1):
+        raise ValueError(f'top_p: must be a number above 0 and at most 1, not {top_p!r}')
+    for name, given in dict(top_k=top_k, top_p=top_p).items():
+        if given is not None and temperature == 0:
+            raise ValueError(f'{name}: at temperature 0 no word is drawn; '
+                             'give a temperature above 0, such as 1')
+    if seed is not None:
+        check_counts(seed=seed)
+
 def probabilities(
     logits:Tensor, # What a model says of the next word, … × vocab_sz
     temperature:float=1., # Above 0; what the logits are divided by
@@ -72,21 +87,6 @@ def _as_ids(prompt, vocab, name='prompt'):
     if unknown := [o for o in words if o not in vocab]:
         raise ValueError(f'{name}: {unknown[0]!r} is not in vocab, which has {len(vocab)} words')
     return numericalize(words, vocab).tolist()
-
-def _check_draw(temperature, top_k, top_p, seed):
-    "`ValueError` that names the argument which is wrong"
-    if not is_number(temperature) or not 0 <= temperature < math.inf:
-        raise ValueError(f'temperature: must be a finite number of at least 0, not {temperature!r}')
-    if top_k is not None:
-        check_sizes(top_k=top_k)
-    if top_p is not None and (not is_number(top_p) or not 0 < top_p <= 1):
-        raise ValueError(f'top_p: must be a number above 0 and at most 1, not {top_p!r}')
-    for name, given in dict(top_k=top_k, top_p=top_p).items():
-        if given is not None and temperature == 0:
-            raise ValueError(f'{name}: at temperature 0 no word is drawn; '
-                             'give a temperature above 0, such as 1')
-    if seed is not None:
-        check_counts(seed=seed)
 
 def stream_words(
     model, # One of the chapter's models, or another one that carries its state and has `reset()`

@@ -29,8 +29,8 @@ from fastai.torch_core import default_device
 from torch import Tensor
 
 from .awd_lstm import AWDLanguageModel
-from .checks import (check_functions, check_kinds, check_known, check_loaders, check_sizes,
-                          check_strings, check_weights, is_number)
+from .checks import (check_device, check_functions, check_kinds, check_known, check_loaders,
+                          check_sizes, check_strings, check_weights, is_number)
 from .data import StreamLoader, numericalize, stream_batches
 from .errors import Reading
 from .learner import FlatLoss, LeanLearner, LeanTextLearner
@@ -139,7 +139,7 @@ def _loaders(train, valid, min_freq, max_vocab, sl, bs, device):
     # fastai fills up to a multiple of eight with words that are none
     vocab = [o for o in made if o != 'xxfake']
     known = set(vocab)
-    device = default_device() if device is None else torch.device(device)
+    device = default_device() if device is None else check_device(device)
     loaders = []
     for name, texts in (('training', train), ('validation', valid)):
         words = [o if o in known else UNK for text in texts for o in text]

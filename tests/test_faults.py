@@ -13,10 +13,12 @@ import socket
 import sqlite3
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import psutil
 import pytest
 
@@ -28,7 +30,7 @@ import rnnlm.commands as commands
 import rnnlm.replicate.store as storage
 from rnnlm.data import human_numbers, human_numbers_dls
 from rnnlm.replicate.experiment import Experiment, StudyError, study
-from rnnlm.replicate.store import Store, StoreError
+from rnnlm.replicate.store import Run, Store, StoreError
 
 pytestmark = pytest.mark.fault
 
@@ -399,3 +401,44 @@ def test_a_device_that_is_not_here(device):
         human_numbers_dls(device=device)
     assert '\n' not in str(e.value)
     assert human_numbers_dls(device='cpu').device.type == 'cpu'
+
+
+def open_reader(folder):
+    "Another program that reads the results, and does not come to an end"
+    db = sqlite3.connect(folder / 'runs.sqlite', isolation_level=None, check_same_thread=False)
+    db.execute('begin')
+    db.execute('select * from runs').fetchall()
+    return db
+
+
+def test_a_reader_is_waited_for(tmp_path, capfd):
+    "It does not keep us from beginning, but from committing"
+    Store(tmp_path).add(Run('coin', '1', 'torch', 0, dict(loss=[1.0]), {}))
+    reader = open_reader(tmp_path)
+    end = threading.Timer(3, reader.execute, ['rollback'])
+    end.start()
+    assert Store(tmp_path).add(Run('coin', '1', 'torch', 1, dict(loss=[1.0]), {}))
+    end.join()
+    said = capfd.readouterr().err.splitlines()
+    assert len(said) in (1, 2) and all('waiting for it, 60 s at most' in o for o in said)
+    assert len(Store(tmp_path).load()) == 2
+
+
+def test_the_folder_is_removed_in_the_middle_of_a_transaction(tmp_path, monkeypatch):
+    out, opened = tmp_path / 'out', Store.open
+    wanted = [0, 1, 2]
+
+    @contextlib.contextmanager
+    def removed(self):
+        with opened(self) as db:
+            shutil.rmtree(out)
+            monkeypatch.setattr(Store, 'open', opened)
+            yield db
+
+    def train(seed):
+        if seed == 1:
+            monkeypatch.setattr(Store, 'open', removed)
+        return pd.DataFrame(dict(loss=[1.0]))
+
+    study(Experiment('coin', train), wanted, out, backend='sequential')
+    assert [o.seed for o in Store(out).load()] == wanted

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['backends', 'Experiment', 'check_seed', 'seed_python', 'seeded', 'first_weights', 'recorded', 'train_learner',
            'from_learner', 'provenance', 'StudyError', 'one_run', 'end_with', 'in_worker', 'as_seeds', 'checked',
-           'check_answers', 'dask_client', 'workers', 'is_death', 'study', 'as_frame', 'finish']
+           'check_answers', 'dask_client', 'workers', 'is_death', 'study', 'as_frame', 'keep', 'finish']
 
 # %% ../../nbs/replication/04_experiment.ipynb #b9f7668b
 import os
@@ -358,6 +358,17 @@ def as_frame(done, experiments, seeds):
         return np.concatenate([o.get(name, np.full(len(o['epoch']), np.nan)) for o in parts])
     return pd.DataFrame({k: column(k) for k in dict.fromkeys(k for o in parts for k in o)})
 
+def keep(store, run, done):
+    "Add a run to the file, or all of them if somebody has removed or emptied it, even just now"
+    for last in (False, True):
+        try:
+            store.add(run, done.values())
+        except StoreError:
+            if last or store.path.exists():
+                raise
+        if store.path.exists():
+            return
+
 def finish(experiments, seeds, store, where, stop):
     "All runs that were asked for, by name and seed, after training those that are missing"
     jobs, backend, scheduler = where
@@ -389,9 +400,7 @@ def finish(experiments, seeds, store, where, stop):
                              for o, s in todo]
                     for run in Parallel(return_as='generator_unordered')(asked):
                         done[run.name, run.seed] = run
-                        # All of them again, if someone removed the file
-                        for o in done.values() if store.is_empty() else [run]:
-                            store.add(o)
+                        keep(store, run, done)
                         deaths = 0
                         bar.update()
                         if stop and stop(as_frame(done, experiments, seeds)):

@@ -211,8 +211,10 @@ class Store:
                              'choose another folder') from None
         db = None
         try:
-            db = sqlite3.connect(self.path, timeout=min(self.wait, 2))
-            self.begin(db)
+            # without transactions of Python's own
+            db = sqlite3.connect(self.path, isolation_level=None)
+            # Fails now, not after the first run, if the file can't be written
+            self.patiently(db, 'begin immediate')
             if not db.execute('select name from sqlite_master').fetchall():
                 db.execute(f'create table if not exists runs ({", ".join(columns)}, '
                            'primary key (name, version, libraries, seed))')
@@ -220,28 +222,31 @@ class Store:
             if found != columns:
                 raise sqlite3.DatabaseError(f'its columns are {", ".join(found)}' if found else
                                             'it has other tables')
-            with db:
-                yield db
+            yield db
+            # a reader may be in the way here, too
+            self.patiently(db, 'commit')
         except sqlite3.Error as e:
             raise StoreError(self.explain(e)) from None
         finally:
             if db:
                 db.close()
 
-    def begin(self,
-        db:sqlite3.Connection, # Just opened
+    def patiently(self,
+        db:sqlite3.Connection, # Open
+        query:str, # Needs the file for itself
     ):
-        "Begin to write; if another program keeps the file for over two seconds, say so and wait on"
-        # Fails now, not after the first run, if the file can't be written
+        "Run a query; if another program keeps the file for over two seconds, say so and wait on"
+        moment = min(self.wait, 2)
+        db.execute(f'pragma busy_timeout = {1000*moment:.0f}')
         try:
-            db.execute('begin immediate')
+            db.execute(query)
         except sqlite3.OperationalError as e:
             if 'locked' not in str(e) or self.wait <= 2:
                 raise
             print(f'{self.path}: another program keeps it locked; waiting for it, '
                   f'{self.wait:.0f} s at most', file=sys.stderr, flush=True)
-            db.execute(f'pragma busy_timeout = {1000*(self.wait-2):.0f}')
-            db.execute('begin immediate')
+            db.execute(f'pragma busy_timeout = {1000*(self.wait-moment):.0f}')
+            db.execute(query)
 
     def explain(self,
         e:sqlite3.Error, # What SQLite said
@@ -261,19 +266,23 @@ class Store:
 
     def add(self,
         run:Run, # A finished run
+        earlier=(), # Runs that were kept before, to be kept again if somebody removed the file
     ) -> bool: # Was it new?
         "Keep `run`, unless one with its key is there already"
         check_kinds(Run, run=run)
-        row = [*run.key, json.dumps(run.curves), json.dumps(run.made, default=float)]
-        row.append(datetime.now(timezone.utc).isoformat(timespec='seconds'))
+        now = datetime.now(timezone.utc).isoformat(timespec='seconds')
         marks = ', '.join('?'*len(columns))
-        with self.open() as db:
+
+        def insert(o):
+            row = [*o.key, json.dumps(o.curves), json.dumps(o.made, default=float), now]
             return db.execute(f'insert or ignore into runs values ({marks})', row).rowcount == 1
 
-    def is_empty(self) -> bool: # As before the first run, or after the file was removed
-        "Is no run kept?"
         with self.open() as db:
-            return db.execute('select 1 from runs limit 1').fetchone() is None
+            is_empty = db.execute('select 1 from runs limit 1').fetchone() is None
+            is_new = insert(run)
+            for o in earlier if is_empty else ():
+                insert(o)
+            return is_new
 
     def load(self,
         name:str=None, # Of an experiment; all by default
