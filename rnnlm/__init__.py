@@ -15,6 +15,7 @@ from importlib import import_module
 from types import ModuleType
 
 # %% ../nbs/beyond/08_module.ipynb #8b1e0006
+__doc__ = "Language models on Human Numbers: a chapter of the fastai book, reproduced"
 homes = {
     'data': 'human_numbers tokenize make_vocab numericalize human_numbers_dls',
     'rnn': 'LMModel4 LMModel5',
@@ -70,8 +71,9 @@ def comments_behind(parameters, lines):
     for name, node, default in parameters:
         line = (default or node).end_lineno
         if said := re.search(r'\s# (.+)$', lines[line - 1]):
-            found = {k: o for k, o in found.items() if o[0] != line} | {name: (line, said[1])}
-    return {name: said for name, (_, said) in found.items()}
+            # by line, so that a later parameter in the same line takes the comment
+            found[line] = name, said[1]
+    return dict(found.values())
 
 # %% ../nbs/beyond/08_module.ipynb #8b1e0015
 def described(parameters, lines):
@@ -97,7 +99,7 @@ def fields_of(parsed):
 def inherited(made):
     "The section of the class whose `__init__` a class inherits, or nothing if it has its own"
     maker = next(o for o in made.__mro__ if '__init__' in vars(o))
-    head, mark, section = (maker.__doc__ or '').partition('\n\nParameters\n')
+    _, mark, section = (maker.__doc__ or '').partition('\n\nParameters\n')
     return mark + section if maker is not made else ''
 
 # %% ../nbs/beyond/08_module.ipynb #8b1e0019
@@ -106,9 +108,11 @@ def describe(owner, parsed, lines):
     for o in parsed.body:
         if isinstance(o, ast.FunctionDef):
             first = o.args.args[0].annotation if o.args.args else None
-            patched = any(getattr(d, 'id', '') == 'patch' for d in o.decorator_list)
+            # as it is, or called with options
+            names = [getattr(getattr(d, 'func', d), 'id', '') for d in o.decorator_list]
+            patched = 'patch' in names
             home = getattr(owner, first.id) if patched else owner
-            made = home if o.name == '__init__' else inspect.getattr_static(home, o.name, None)
+            made = home if o.name == '__init__' else getattr(home, o.name, None)
             add(made, described(parameters_of(o), lines))
         elif isinstance(o, ast.ClassDef):
             made = getattr(owner, o.name)
@@ -119,7 +123,9 @@ def describe(owner, parsed, lines):
 def add(described, section):
     "Put a section at the end of a docstring, if there is one"
     described = getattr(described, '__func__', described)
-    if section and getattr(described, '__doc__', None) and not isinstance(described, property):
+    if described is None or isinstance(described, property):
+        return
+    if section and described.__doc__:
         described.__doc__ += section
 
 # %% ../nbs/beyond/08_module.ipynb #8b1e0022

@@ -24,6 +24,7 @@ def parser_of(
         if parameter.annotation is list:
             parser.add_argument(name, nargs='*', help=help)
             continue
+        # the name as it is in Python first
         flags = sorted({f'--{name}', f"--{name.replace('_', '-')}"}, reverse=True)
         parser.add_argument(*flags, dest=name, default=parameter.default, metavar='…',
                             help=f'{help} (default: {parameter.default!r})')

@@ -12,7 +12,7 @@ import json
 import os
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pandas as pd
@@ -236,8 +236,10 @@ def rnnlm_reproduce(
         print(f'rnnlm_reproduce: {e}', file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt as e:
-        print(f'\nrnnlm_reproduce: interrupted; what is finished is in {out}, and the same command '
-              'goes on from there', file=sys.stderr)
+        # nobody may be there to read it, if the terminal was closed
+        with suppress(OSError):
+            print(f'\nrnnlm_reproduce: interrupted; what is finished is in {out}, and the same '
+                  'command goes on from there', file=sys.stderr)
         number = e.args[0] if isinstance(e, Ended) else signal.SIGINT
         sys.exit(128 + number)
 

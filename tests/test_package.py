@@ -193,6 +193,16 @@ def test_methods_and_inherited_makers():
     assert made.B.__doc__ == 'A B\n\nParameters\n----------\na\n    Of a'
 
 
+def test_functions_that_are_patched_in():
+    "As they are, and with options"
+    assert 'PyTorch' in rnnlm.LSTMCell.from_torch.__doc__.partition('Parameters')[2]
+    assert 'h : Tensor' in rnnlm.awd_lstm.Decoder.forward.__doc__
+
+
+def test_the_package_says_what_it_is():
+    assert rnnlm.__doc__.startswith('Language models on Human Numbers')
+
+
 # commands
 
 
