@@ -50,7 +50,8 @@ def in_menu(menu, page):
 def show(app, page, template, context, doctree):
     "Put the minutes into the menu, and on the page of a lesson below its title"
     if path := doctree is not None and lesson(page):
-        below = f'</h1>\n<p class="minutes">{minutes(path)} minutes to read</p>'
+        n = minutes(path)
+        below = f'</h1>\n<p class="minutes">{n} minute{"s" * (n > 1)} to read</p>'
         context['body'] = context['body'].replace('</h1>', below, 1)
     if toc := context.get('generate_toctree_html'):
         context['generate_toctree_html'] = lambda *args, **kwargs: in_menu(

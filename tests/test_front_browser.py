@@ -168,7 +168,7 @@ def test_lessons_show_their_minutes():
     for name in pages:
         text = (site / name).read_text(encoding='utf-8')
         page = name.removesuffix('.html')
-        own = re.findall(r'</h1>\s*<p class="minutes">(\d+) minutes to read</p>', text)
+        own = re.findall(r'</h1>\s*<p class="minutes">(\d+) minutes? to read</p>', text)
         n = [str(minutes.minutes(minutes.lesson(page)))] if page in lessons else []
         assert own == n, name
         menu = re.search(r'<nav class="bd-links.*?</nav>', text, re.S)[0]
