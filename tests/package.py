@@ -4,6 +4,7 @@ the tools of development, and used from another folder.
     python tests/package.py                             with the newest versions that it allows
     python tests/package.py --resolution lowest-direct  with the oldest ones
     python tests/package.py --python 3.13               on another Python
+    python tests/package.py --build-only                built and checked, not used
 """
 
 import argparse
@@ -45,13 +46,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_it_is)
     parser.add_argument('--resolution', default='highest', choices=['highest', 'lowest-direct'])
     parser.add_argument('--python', default=sys.executable)
+    parser.add_argument('--build-only', action='store_true')
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
         run(sys.executable, '-m', 'build', '-o', here / 'dist', root)
         made = sorted((here / 'dist').iterdir())
         print(*(f'{o.name} {o.stat().st_size/2**20:.1f} MiB' for o in made), sep=', ')
-        run(bin/'twine', 'check', '--strict', *made)
+        run(bin / 'twine', 'check', '--strict', *made)
+        if options.build_only:
+            return
         links = os.environ.get('UV_FIND_LINKS') or os.environ.get('PIP_FIND_LINKS', '')
         env = {**os.environ, 'UV_FIND_LINKS': links.replace(' ', ',')}
         env.pop('PYTHONPATH', None)
