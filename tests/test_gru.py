@@ -18,7 +18,7 @@ from scipy import stats
 from torch import nn
 
 from properties import often
-from twins import apart, as_ours, gradients
+from twins import apart, as_ours, bound, dtypes, gradients, seeds, size, sizes_of_a_stack
 from rnnlm.ablation import compare, finals
 from rnnlm.chapter import StopAfter, chapter_learner, check_run, fit
 from rnnlm.data import human_numbers_dls
@@ -28,10 +28,6 @@ from rnnlm.lstm_lm import LMModel6
 from rnnlm.replicate.experiment import train_learner
 from rnnlm.tables import curves, reference
 
-size = st.integers(1, 8)
-seeds = st.integers(0, 2**32 - 1)
-dtypes = st.sampled_from([torch.float32, torch.float64])
-bound = {torch.float32: 1e-5, torch.float64: 1e-10}
 both = pytest.mark.parametrize('after', [True, False], ids=['after', 'before'])
 
 
@@ -300,16 +296,7 @@ def test_a_cell_is_pytorchs(dtype, bs, ni, nh, seed):
 
 
 @often
-@given(
-    dtype=dtypes,
-    bs=size,
-    sl=size,
-    ni=size,
-    nh=size,
-    n_layers=st.integers(1, 3),
-    batch_first=st.booleans(),
-    seed=seeds,
-)
+@given(**sizes_of_a_stack)
 def test_a_stack_is_pytorchs(dtype, bs, sl, ni, nh, n_layers, batch_first, seed):
     torch.manual_seed(seed)
     theirs = nn.GRU(ni, nh, n_layers, batch_first=batch_first).to(dtype)

@@ -48,24 +48,24 @@ def rows():
     yield (
         f'random examples: {n} properties, {max_examples} of each',
         f'{n * max_examples:,}',
-        'no property',
+        'nothing: each property was true of all of them',
     )
     yield (
         'faults: killed, stopped, full, locked, read-only, torn, offline, in each other’s way',
         faults(),
-        'no finished run',
+        'nothing: each finished run was there afterwards',
     )
     yield (
         f'bad calls of {len(functions)} functions and commands, each answered by one line',
         bad,
-        'no file touched',
+        'nothing: no file was written or changed',
     )
     yield (
         f'mutants, that is mistakes made on purpose, in all {found["modules"]} modules '
         f'({found["date"]}): {found["by_assertion"]} died by an assertion, '
         f'{found["tried"] - found["died"]} survived',
         found['tried'],
-        'none shipped',
+        'nothing: they were made in copies',
     )
 
 
@@ -86,7 +86,7 @@ def written(text):
     head, _, rest = text.partition(begin)
     _, _, tail = rest.partition(end)
     lines = ['| what was tried | how many | what was lost |', '|---|---:|---|']
-    lines += [f'| {what} | {n} | nothing: {lost} |' for what, n, lost in rows()]
+    lines += [f'| {what} | {n} | {lost} |' for what, n, lost in rows()]
     return head + begin + '\n' + '\n'.join([*lines, '', times()]) + '\n\n' + end + tail
 
 

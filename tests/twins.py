@@ -1,6 +1,23 @@
 """What the tests of our recurrent layers beside PyTorch's share."""
 
 import torch
+from hypothesis import strategies as st
+
+# made up by Hypothesis, and how far two layers may then be apart
+size = st.integers(1, 8)
+seeds = st.integers(0, 2**32 - 1)
+dtypes = st.sampled_from([torch.float32, torch.float64])
+bound = {torch.float32: 1e-5, torch.float64: 1e-10}
+sizes_of_a_stack = dict(
+    dtype=dtypes,
+    bs=size,
+    sl=size,
+    ni=size,
+    nh=size,
+    n_layers=st.integers(1, 3),
+    batch_first=st.booleans(),
+    seed=seeds,
+)
 
 
 def apart(a, b):
